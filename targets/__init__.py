@@ -1,0 +1,1 @@
+"""Chips, file formats and simulators: everything that names hardware or a file."""

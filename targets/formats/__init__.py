@@ -1,0 +1,1 @@
+"""Artifacts that a build can hold, one file format per file."""

@@ -1,0 +1,1 @@
+"""Bit-accurate simulation: step mode and count mode."""

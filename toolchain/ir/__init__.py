@@ -1,0 +1,1 @@
+"""The intermediate representation: nodes, graphs and circuits, and what they compute."""

@@ -1,0 +1,1 @@
+"""Importers, one ONNX operator family per file."""

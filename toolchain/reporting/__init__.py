@@ -1,0 +1,1 @@
+"""What the user is told: the summary and the report."""

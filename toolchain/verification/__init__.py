@@ -1,0 +1,1 @@
+"""The ladder: the same samples through every stage of the compiler."""

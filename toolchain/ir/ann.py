@@ -1,0 +1,284 @@
+r"""Primitives of the analogue network; the linear ones serve the spiking network unchanged.
+
+Tensors are in channel-first order, ``(C, H, W)`` or ``(N,)``. Every ONNX operator is imported as
+these few, so that conversion to spikes is nothing but swapping activations for neurons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from toolchain.ir.convolution import output_size
+from toolchain.ir.node import Array, IndexArray, Node, Shape
+
+Pair: TypeAlias = tuple[int, int]
+Padding: TypeAlias = tuple[Pair, Pair]
+
+_ZERO = np.zeros(())
+_ONE = np.ones(())
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the host turns a sample into the integers that enter the chip.
+
+    The integer is ``clip(rint(x / scale), low, high)``.
+
+    Attributes:
+        scale: Units of the model's input per unit of the integer; > 0.
+        low: Smallest integer; 0 for data that are never negative.
+        high: Largest integer.
+    """
+
+    scale: float
+    low: int
+    high: int
+
+    @property
+    def message_bits(self) -> int:
+        """Bits of the payload, its sign included."""
+        return max(self.high, -self.low - 1).bit_length() + (self.low < 0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Input(Node):
+    """The sample, as the model's user gives it, brought into channel-first order by the host.
+
+    ``y.flat = x.flat[order]``, then `Encoding` once the network is converted.
+
+    Attributes:
+        shape: Of the output.
+        source_shape: Of the model's input without its batch axis.
+        order: Flat index into the model's input for each element of the output; `None` keeps
+            the order.
+        encoding: Integers that stand for the sample; `None` before conversion.
+    """
+
+    shape: Shape
+    source_shape: Shape
+    order: IndexArray | None = None
+    encoding: Encoding | None = None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return ``shape``; an input reads nothing."""
+        return self.shape
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dense(Node):
+    """All-to-all linear layer, ``y = weight @ x + bias``.
+
+    Attributes:
+        weight: ``(out, in)``.
+        bias: ``(out,)`` or a scalar.
+    """
+
+    weight: Array
+    bias: Array = field(default_factory=lambda: _ZERO)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return ``(out,)``."""
+        (shape,) = inputs
+        self._require(
+            shape == (self.weight.shape[1],),
+            f"reads {shape} and has weights for {self.weight.shape[1]} inputs",
+        )
+        self._broadcasts("bias", (self.weight.shape[0],))
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv(Node):
+    """2-D cross-correlation with shared kernels, plus a bias.
+
+    Attributes:
+        weight: ``(C_out, C_in / groups, kernel_height, kernel_width)``.
+        bias: ``(C_out, 1, 1)``, ``(C_out, H, W)`` or a scalar.
+        stride: Vertical and horizontal step, >= 1.
+        padding: Zeros added, ``((top, bottom), (left, right))``, >= 0.
+        dilation: Vertical and horizontal spacing of kernel entries, >= 1.
+        groups: Number of independent groups of channels.
+    """
+
+    weight: Array
+    bias: Array = field(default_factory=lambda: _ZERO)
+    stride: Pair = (1, 1)
+    padding: Padding = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    @property
+    def kernel(self) -> Pair:
+        """Kernel height and width."""
+        return (self.weight.shape[2], self.weight.shape[3])
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return ``(C_out, H, W)``."""
+        (shape,) = inputs
+        self._require(len(shape) == 3, f"reads {shape}; a convolution reads (C, H, W)")
+        self._require(
+            shape[0] == self.weight.shape[1] * self.groups
+            and self.weight.shape[0] % self.groups == 0,
+            f"reads {shape[0]} channels and has weights {self.weight.shape} in "
+            f"{self.groups} groups",
+        )
+        size = output_size(
+            (shape[1], shape[2]), self.kernel, self.stride, self.padding, self.dilation
+        )
+        self._require(min(size) > 0, f"kernel {self.kernel} is larger than its input {shape}")
+        self._broadcasts("bias", (self.weight.shape[0], *size))
+        return (self.weight.shape[0], *size)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pool(Node):
+    kernel: Pair
+    stride: Pair
+    padding: Padding = ((0, 0), (0, 0))
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return ``(C, H, W)``."""
+        (shape,) = inputs
+        self._require(len(shape) == 3, f"reads {shape}; a pool reads (C, H, W)")
+        size = output_size((shape[1], shape[2]), self.kernel, self.stride, self.padding)
+        self._require(min(size) > 0, f"window {self.kernel} is larger than its input {shape}")
+        return (shape[0], *size)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SumPool(_Pool):
+    """Sum over windows of each channel; padding counts as 0.
+
+    An average pool is this and an `Affine` that divides.
+
+    Attributes:
+        kernel: Window height and width.
+        stride: Vertical and horizontal step, >= 1.
+        padding: ``((top, bottom), (left, right))``, >= 0.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaxPool(_Pool):
+    """Largest value in windows of each channel; padding never wins.
+
+    Attributes:
+        kernel: Window height and width.
+        stride: Vertical and horizontal step, >= 1.
+        padding: ``((top, bottom), (left, right))``, >= 0.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affine(Node):
+    """Elementwise ``y = scale * x + shift``: batch normalization, input normalization, averages.
+
+    Attributes:
+        scale: Broadcasts to the shape of the input.
+        shift: Broadcasts to the shape of the input.
+    """
+
+    scale: Array = field(default_factory=lambda: _ONE)
+    shift: Array = field(default_factory=lambda: _ZERO)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the input."""
+        self._broadcasts("scale", inputs[0])
+        self._broadcasts("shift", inputs[0])
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rearrange(Node):
+    """The same values in another shape or order: ``y.flat = x.flat[order]``.
+
+    Flatten, reshape, squeeze and transpose, alone or in a row.
+
+    Attributes:
+        shape: Of the output.
+        order: Flat index into the input for each element of the output; `None` keeps the order.
+    """
+
+    shape: Shape
+    order: IndexArray | None = None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return ``shape``."""
+        size = int(np.prod(inputs[0]))
+        found = int(np.prod(self.shape)) if self.order is None else self.order.size
+        self._require(found == size == int(np.prod(self.shape)), f"makes {self.shape} of {inputs[0]}")
+        return self.shape
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Relu(Node):
+    """Rectifier, ``y = max(x, 0)``: the activation that neurons replace.
+
+    Attributes:
+        tensor: Name of the ONNX value that holds the output, for calibration.
+        tensor_order: Flat index into that value (without batch axis) for each element of the
+            output; `None` keeps the order.
+    """
+
+    tensor: str = ""
+    tensor_order: IndexArray | None = None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the input."""
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HostOp(Node):
+    """An operation that the host runs on the outputs, after the chip.
+
+    Attributes:
+        function: ``softmax``, ``log-softmax``, ``sigmoid``, ``argmax`` or ``relu``.
+        axis: Axis of the model's output without its batch axis; `None` for all of them together.
+        keep_axis: Whether ``argmax`` keeps the axis it reduces, with length 1.
+    """
+
+    function: str
+    axis: int | None = None
+    keep_axis: bool = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the input, less the axis that ``argmax`` reduces."""
+        (shape,) = inputs
+        if self.function != "argmax" or self.axis is None:
+            return shape
+        kept = (1,) if self.keep_axis else ()
+        return (*shape[: self.axis], *kept, *shape[self.axis + 1 :])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Output(Node):
+    """What the model returns: ``decode(scale * x + offset)``, then the host's tail.
+
+    Attributes:
+        shape: Of the model's output before ``tail``, without its batch axis.
+        tensor: Name of the ONNX output.
+        order: Flat index into the input for each element of the output; `None` keeps the order.
+        scale: Units of the model's output per unit of ``x``; broadcasts to the input.
+        offset: Added by the host, in units of the model's output; broadcasts to the input.
+        tail: What the host does then, in order.
+    """
+
+    shape: Shape
+    tensor: str = ""
+    order: IndexArray | None = None
+    scale: Array = field(default_factory=lambda: _ONE)
+    offset: Array = field(default_factory=lambda: _ZERO)
+    tail: tuple[HostOp, ...] = ()
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the model's output."""
+        self._broadcasts("scale", inputs[0])
+        self._broadcasts("offset", inputs[0])
+        shape = self.shape
+        for step in self.tail:
+            shape = step.output_shape(shape)
+        return shape

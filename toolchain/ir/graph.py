@@ -1,0 +1,144 @@
+"""An immutable graph of nodes in the order they run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import TypeVar
+
+from toolchain.errors import VerifyError
+from toolchain.ir.ann import Input, Output
+from toolchain.ir.node import Node, Shape
+
+N = TypeVar("N", bound=Node)
+
+
+class Phase(IntEnum):
+    """Stages of compilation, in order; a graph is in the phase whose passes it has been through."""
+
+    IMPORT = 0
+    PREPARE = 1
+    CONVERT = 2
+    LOWER = 3
+    QUANTIZE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in topological order, with the ONNX nodes they account for.
+
+    Attributes:
+        name: Of the model.
+        nodes: Each after those it reads.
+        source_nodes: Names of all nodes of the ONNX model.
+        constants: Those of them that were computed once and for all on import.
+        phase: Whose invariants hold.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    source_nodes: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
+    phase: Phase = Phase.IMPORT
+
+    def __iter__(self) -> Iterator[Node]:
+        """Iterate over the nodes in the order they run."""
+        return iter(self.nodes)
+
+    def __getitem__(self, name: str) -> Node:
+        """Return the node called ``name``."""
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a node is called ``name``."""
+        return name in self._by_name
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Node]:
+        by_name = {node.name: node for node in self.nodes}
+        if len(by_name) != len(self.nodes):
+            names = [node.name for node in self.nodes]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise VerifyError("two nodes have this name", node=twice)
+        return MappingProxyType(by_name)
+
+    @cached_property
+    def _users(self) -> Mapping[str, tuple[Node, ...]]:
+        users: dict[str, list[Node]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for source in node.inputs:
+                users[source].append(node)
+        return {name: tuple(nodes) for name, nodes in users.items()}
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shape of every node's output, without batch axis.
+
+        Raises:
+            VerifyError: A node reads one that comes later or not at all, or shapes do not fit.
+        """
+        shapes: dict[str, Shape] = {}
+        for node in self.nodes:
+            for source in node.inputs:
+                if source not in shapes:
+                    raise VerifyError(f"reads {source!r}, which is not before it", node=node.name)
+            shapes[node.name] = node.output_shape(*(shapes[source] for source in node.inputs))
+        return MappingProxyType(shapes)
+
+    @property
+    def input(self) -> Input:
+        """The only input."""
+        return self.of_type(Input)[0]
+
+    @property
+    def output(self) -> Output:
+        """The only output."""
+        return self.of_type(Output)[0]
+
+    def of_type(self, kind: type[N]) -> tuple[N, ...]:
+        """Return the nodes of class ``kind`` or a subclass, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, kind))
+
+    def users(self, name: str) -> tuple[Node, ...]:
+        """Return the nodes that read the node called ``name``."""
+        return self._users[name]
+
+    def producer(self, node: Node) -> Node:
+        """Return the node that ``node``, which has one input, reads."""
+        (source,) = node.inputs
+        return self[source]
+
+    def only_user(self, name: str) -> Node | None:
+        """Return the node that reads ``name`` if there is exactly one."""
+        users = self.users(name)
+        return users[0] if len(users) == 1 else None
+
+    def swap(self, *nodes: Node) -> Graph:
+        """Return the graph with each of ``nodes`` in the place of the one of its name."""
+        new = {node.name: node for node in nodes}
+        return self.with_nodes(new.get(node.name, node) for node in self.nodes)
+
+    def bypass(self, name: str) -> Graph:
+        """Return the graph without the one-input node ``name``; its users read its input."""
+        (source,) = self[name].inputs
+        return self.with_nodes(
+            dataclasses.replace(
+                node, inputs=tuple(source if i == name else i for i in node.inputs)
+            )
+            if name in node.inputs
+            else node
+            for node in self.nodes
+            if node.name != name
+        )
+
+    def at_phase(self, phase: Phase) -> Graph:
+        """Return the graph marked as having passed ``phase``."""
+        return dataclasses.replace(self, phase=phase)
+
+    def with_nodes(self, nodes: Iterable[Node]) -> Graph:
+        """Return the graph with other nodes."""
+        return dataclasses.replace(self, nodes=tuple(nodes))

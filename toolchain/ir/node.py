@@ -1,0 +1,56 @@
+"""The common part of every node: a name, its inputs, and the ONNX nodes it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.errors import VerifyError
+
+Shape: TypeAlias = tuple[int, ...]
+Array: TypeAlias = npt.NDArray[np.generic]
+IndexArray: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Node:
+    """One operation on the tensors of a sample; batch and time axes are absent.
+
+    Attributes:
+        name: Unique in its graph.
+        inputs: Names of the nodes whose outputs it reads, in order.
+        origin: Names of the ONNX nodes that this one stands for. Rewrites keep them, so that
+            every node of the model stays accounted for.
+    """
+
+    name: str
+    inputs: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the output for the given shapes of the inputs.
+
+        Raises:
+            VerifyError: The shapes do not fit the node's parameters.
+        """
+        raise NotImplementedError
+
+    @property
+    def kind(self) -> str:
+        """The node's class in the text form and in messages."""
+        return type(self).__name__
+
+    def _require(self, holds: bool, problem: str, *, hint: str | None = None) -> None:
+        if not holds:
+            raise VerifyError(problem, node=self.name, hint=hint)
+
+    def _broadcasts(self, parameter: str, shape: Shape) -> None:
+        found = np.shape(getattr(self, parameter))
+        try:
+            fits = np.broadcast_shapes(found, shape) == shape
+        except ValueError:
+            fits = False
+        self._require(fits, f"{parameter} has shape {found}, which does not fit {shape}")

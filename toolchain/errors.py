@@ -60,7 +60,7 @@ class ConversionError(CompileError):
 
 
 class RangeError(CompileError, ArithmeticError):
-    """A value leaves its register; the message has the value, the width and the allowed range."""
+    """A value leaves its register; the message has the value and the allowed range."""
 
     stage = "quantize"
 

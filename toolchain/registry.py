@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """A table of things of one kind, filled by the modules of one package.
 
-    The package's modules (not its sub-packages) are imported on first use, in the order of their
-    names. A module that fails to import gives its own traceback.
+    The package's modules (not its sub-packages) are imported on first use, in the order of
+    their names. A module that fails to import gives its own traceback.
 
     Attributes:
         kind: What the things are, for messages, singular: ``"target"``.

@@ -1,7 +1,7 @@
 r"""Primitives of the analogue network; the linear ones serve the spiking network unchanged.
 
-Tensors are in channel-first order, ``(C, H, W)`` or ``(N,)``. Every ONNX operator is imported as
-these few, so that conversion to spikes is nothing but swapping activations for neurons.
+Tensors are in channel-first order, ``(C, H, W)`` or ``(N,)``. Every ONNX operator is imported
+as these few, so that conversion to spikes is nothing but swapping activations for neurons.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class MaxPool(_Pool):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Affine(Node):
-    """Elementwise ``y = scale * x + shift``: batch normalization, input normalization, averages.
+    """Elementwise ``y = scale * x + shift``: normalization of inputs and batches, averages.
 
     Attributes:
         scale: Broadcasts to the shape of the input.
@@ -209,7 +209,9 @@ class Rearrange(Node):
         """Return ``shape``."""
         size = int(np.prod(inputs[0]))
         found = int(np.prod(self.shape)) if self.order is None else self.order.size
-        self._require(found == size == int(np.prod(self.shape)), f"makes {self.shape} of {inputs[0]}")
+        self._require(
+            found == size == int(np.prod(self.shape)), f"makes {self.shape} of {inputs[0]}"
+        )
         return self.shape
 
 
@@ -237,7 +239,8 @@ class HostOp(Node):
 
     Attributes:
         function: ``softmax``, ``log-softmax``, ``sigmoid``, ``argmax`` or ``relu``.
-        axis: Axis of the model's output without its batch axis; `None` for all of them together.
+        axis: Axis of the model's output without its batch axis; `None` for all of them
+            together.
         keep_axis: Whether ``argmax`` keeps the axis it reduces, with length 1.
     """
 

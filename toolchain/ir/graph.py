@@ -18,7 +18,7 @@ N = TypeVar("N", bound=Node)
 
 
 class Phase(IntEnum):
-    """Stages of compilation, in order; a graph is in the phase whose passes it has been through."""
+    """Stages of compilation, in order; a graph has been through the passes of its phase."""
 
     IMPORT = 0
     PREPARE = 1
@@ -85,7 +85,9 @@ class Graph:
         for node in self.nodes:
             for source in node.inputs:
                 if source not in shapes:
-                    raise VerifyError(f"reads {source!r}, which is not before it", node=node.name)
+                    raise VerifyError(
+                        f"reads {source!r}, which is not before it", node=node.name
+                    )
             shapes[node.name] = node.output_shape(*(shapes[source] for source in node.inputs))
         return MappingProxyType(shapes)
 

@@ -1,19 +1,20 @@
 r"""Circuits: what runs on the chip, in the chip's own integers.
 
-A circuit is a set of sources and populations joined by synapses, and may have loops (a population
-that inhibits itself). It says *what the registers hold*; nothing of the original network is needed
-to run it. All arrays are in channel-first order, ``(C, H, W)`` or ``(N,)``, without batch and time.
+A circuit is a set of sources and populations joined by synapses, and may have loops (a
+population that inhibits itself). It says *what the registers hold*; nothing of the original
+network is needed to run it. All arrays are in channel-first order, ``(C, H, W)`` or ``(N,)``,
+without batch and time.
 
 Time. A time step ``t`` runs like this, for everything at once:
 
-1. every synapse delivers the input current that it computed from the spikes of step ``t - 1`` (or
-   ``t - 1 - delay``);
+1. every synapse delivers the input current that it computed from the spikes of step ``t - 1``
+   (or ``t - 1 - delay``);
 2. every population adds the delivered currents, updates ``u`` and ``v`` and spikes;
 3. every source emits its values of step ``t``.
 
-Several synapses into one population add up. A sample occupies `Circuit.latency` steps, a new one
-may start every `Circuit.period` steps, and everything in `Circuit` is given relative to the sample's
-first step, 0.
+Several synapses into one population add up. A sample occupies `Circuit.latency` steps, a new
+one may start every `Circuit.period` steps, and everything in `Circuit` is given relative to the
+sample's first step, 0.
 
 Source: update order and one-step synapses as in ``lava-nc`` 0.10 (``lava.proc.lif``, ``dense``,
 ``sparse``, ``conv`` with ``Loihi2SimCfg(select_tag="fixed_pt")``).
@@ -43,8 +44,8 @@ class Source:
         name: Unique in the circuit.
         shape: ``(C, H, W)`` or ``(N,)``.
         message_bits: Width of a payload including its sign; 0 for binary spikes.
-        events: What a constant source emits in every sample: ``(step, values)`` pairs, ``values``
-            of ``shape``. Empty for the source that carries the sample.
+        events: What a constant source emits in every sample: ``(step, values)`` pairs,
+            ``values`` of ``shape``. Empty for the source that carries the sample.
     """
 
     name: str
@@ -57,7 +58,8 @@ class Source:
 class Lif:
     """Leaky integrate-and-fire neurons with reset to zero, as Loihi's registers say it.
 
-    Each time step, with input current ``a`` and ``decay(x, d)`` = ``sign(x) * (|x| * (4096 - d) >> 12)``::
+    Each time step, with input current ``a`` and ``decay(x, d)`` = ``sign(x) * (|x| * (4096 - d)
+    >> 12)``::
 
         u = wrap24(decay(u, decay_u) + (a << 6))
         v = clip(decay(v, decay_v) + u + bias, -(2**23 - 1), 2**23 - 1)
@@ -65,8 +67,9 @@ class Lif:
         v = 0 where s
         bias = bias_mantissa << bias_exponent          (>> where the exponent is negative)
 
-    With ``reset_interval`` set, ``u`` and ``v`` become 0 *before* step ``t`` integrates, for every
-    ``t`` (counted from 0 at the start of the run) with ``t % reset_interval == reset_offset``.
+    With ``reset_interval`` set, ``u`` and ``v`` become 0 *before* step ``t`` integrates, for
+    every ``t`` (counted from 0 at the start of the run) with ``t % reset_interval ==
+    reset_offset``.
 
     Attributes:
         name: Unique in the circuit.
@@ -116,8 +119,8 @@ class DenseSynapse(Synapse):
     arithmetic ``>>`` of the *sum* for a negative one.
 
     Attributes:
-        weight: Mantissas ``(out, in)`` as the chip holds them: of one sign within -255 to 255, or
-            of mixed sign even within -256 to 254.
+        weight: Mantissas ``(out, in)`` as the chip holds them: of one sign within -255 to 255,
+            or of mixed sign even within -256 to 254.
         weight_exponent: Power of two every sum is scaled by.
         delay: Extra time steps per *input* neuron ``(in,)``, 0 to 62; `None` for none.
     """
@@ -220,7 +223,8 @@ class Circuit:
     @cached_property
     def nodes(self) -> Mapping[str, Source | Lif]:
         """Sources and populations by name."""
-        return {node.name: node for node in (*self.sources, *self.populations)}
+        nodes: list[Source | Lif] = [*self.sources, *self.populations]
+        return {node.name: node for node in nodes}
 
     def into(self, target: str) -> tuple[Synapse, ...]:
         """Return the synapses that drive the population ``target``."""

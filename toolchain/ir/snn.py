@@ -2,8 +2,8 @@ r"""Primitives of the spiking network: neurons and what pools their spikes.
 
 The output of a neuron is its *spike count* in a window, 0 to ``levels``. After lowering it is a
 *train* of that many single spikes, sorted: the first of them, then silence. In the temporal
-lowering the train runs over time steps, in the spatial one over copies of the neuron; what follows
-sums it either way.
+lowering the train runs over time steps, in the spatial one over copies of the neuron; what
+follows sums it either way.
 
 The parameters are real numbers until quantization and integers after it.
 """
@@ -80,8 +80,8 @@ class IntegrateFire(Spiking):
 class ThresholdBank(Spiking):
     """``levels`` memoryless copies of each neuron, copy k with threshold k (spatial).
 
-    Copy k = 1..levels spikes iff ``initial + a >= k * threshold``. The copies that spike are the
-    first n of them, as many as `MultiThreshold` counts.
+    Copy k = 1..levels spikes iff ``initial + a >= k * threshold``. The copies that spike are
+    the first n of them, as many as `MultiThreshold` counts.
     """
 
 
@@ -89,8 +89,8 @@ class ThresholdBank(Spiking):
 class OrPool(MaxPool):
     """Spikes iff any neuron in the window does: max-pooling on sorted trains.
 
-    Train position k of the pooled neuron is the OR of position k in the window. The OR of sorted
-    trains is sorted and has as many spikes as the longest of them.
+    Train position k of the pooled neuron is the OR of position k in the window. The OR of
+    sorted trains is sorted and has as many spikes as the longest of them.
 
     Attributes:
         kernel: Window height and width.

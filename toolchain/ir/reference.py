@@ -1,0 +1,232 @@
+"""What a graph computes, in float64: the meaning of every primitive, at any phase.
+
+Slow and plain on purpose; everything faster is compared with it. Integers up to 2**53 are
+exact, so the same code is the reference of the quantized network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.ir.ann import (
+    Affine,
+    Conv,
+    Dense,
+    HostOp,
+    Input,
+    MaxPool,
+    Output,
+    Rearrange,
+    Relu,
+    SumPool,
+)
+from toolchain.ir.convolution import convolve, windows
+from toolchain.ir.graph import Graph
+from toolchain.ir.node import Node
+from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Sorted spikes of a population in one window.
+
+    Attributes:
+        spikes: ``(levels, batch, *shape)``; the first axis is time or copies, by the lowering.
+    """
+
+    spikes: npt.NDArray[np.bool_]
+
+    @property
+    def counts(self) -> Floats:
+        """Spike counts ``(batch, *shape)``."""
+        return self.spikes.sum(axis=0, dtype=np.float64)
+
+
+Value: TypeAlias = Floats | Train
+
+
+def evaluate(graph: Graph, x: npt.NDArray[np.generic]) -> Mapping[str, Value]:
+    """Return the output of every node.
+
+    Args:
+        graph: At any phase.
+        x: ``(batch, *source_shape)``, in the units of the model's input.
+
+    Returns:
+        By node name: ``(batch, *shape)``, or a `Train` for lowered neurons and what pools them.
+    """
+    values: dict[str, Value] = {}
+    for node in graph:
+        inputs = [values[source] for source in node.inputs]
+        values[node.name] = _compute(node, *(inputs or [np.asarray(x, np.float64)]))
+    return values
+
+
+def run(graph: Graph, x: npt.NDArray[np.generic]) -> Floats:
+    """Return the model's output ``(batch, *shape)`` for ``x`` ``(batch, *source_shape)``."""
+    return counts_of(evaluate(graph, x)[graph.output.name])
+
+
+def spike_counts(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Floats]:
+    """Return the spike counts ``(batch, *shape)`` of every population, by node name."""
+    values = evaluate(graph, x)
+    return {node.name: counts_of(values[node.name]) for node in graph.of_type(Spiking)}
+
+
+def counts_of(value: Value) -> Floats:
+    """Return spike counts of a train, and other values as they are."""
+    return value.counts if isinstance(value, Train) else value
+
+
+def encode(node: Input, x: npt.NDArray[np.generic]) -> Floats:
+    """Return what enters the network: ``x`` in channel-first order, as integers if encoded."""
+    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    y = flat if node.order is None else flat[:, node.order.ravel()]
+    if node.encoding is not None:
+        code = node.encoding
+        y = np.clip(np.rint(y / code.scale), code.low, code.high)
+    return y.reshape(len(x), *node.shape)
+
+
+def decode(node: Output, x: Floats) -> Floats:
+    """Return the model's output for what leaves the network, ``x`` ``(batch, ...)``."""
+    flat = (x * node.scale + node.offset).reshape(len(x), -1)
+    y = flat if node.order is None else flat[:, node.order.ravel()]
+    y = y.reshape(len(x), *node.shape)
+    for step in node.tail:
+        y = _on_host(step, y)
+    return y
+
+
+@singledispatch
+def _compute(node: Node, *inputs: Any) -> Value:
+    raise NotImplementedError(node.kind)
+
+
+@_compute.register
+def _(node: Input, x: Floats) -> Value:
+    return encode(node, x)
+
+
+@_compute.register
+def _(node: Output, x: Value) -> Value:
+    return decode(node, counts_of(x))
+
+
+@_compute.register
+def _(node: Dense, x: Value) -> Value:
+    return counts_of(x) @ node.weight.astype(np.float64).T + node.bias
+
+
+@_compute.register
+def _(node: Conv, x: Value) -> Value:
+    weight = node.weight.astype(np.float64)
+    y = convolve(counts_of(x), weight, node.stride, node.padding, node.dilation, node.groups)
+    return y + node.bias
+
+
+@_compute.register
+def _(node: SumPool, x: Value) -> Value:
+    return windows(counts_of(x), node.kernel, node.stride, node.padding).sum(axis=(4, 5))
+
+
+@_compute.register
+def _(node: MaxPool, x: Value) -> Value:
+    patches = windows(counts_of(x), node.kernel, node.stride, node.padding, fill=-np.inf)
+    return patches.max(axis=(4, 5))
+
+
+@_compute.register
+def _(node: Affine, x: Value) -> Value:
+    return counts_of(x) * node.scale + node.shift
+
+
+@_compute.register
+def _(node: Rearrange, x: Value) -> Value:
+    if isinstance(x, Train):
+        rows = x.spikes.shape[:2]
+        return Train(
+            _rearrange(node, x.spikes.reshape(-1, *x.spikes.shape[2:])).reshape(
+                *rows, *node.shape
+            )
+        )
+    return _rearrange(node, x)
+
+
+@_compute.register
+def _(node: Relu, x: Value) -> Value:
+    return np.maximum(counts_of(x), 0)
+
+
+@_compute.register
+def _(node: HostOp, x: Value) -> Value:
+    return _on_host(node, counts_of(x))
+
+
+@_compute.register
+def _(node: MultiThreshold, x: Value) -> Value:
+    m = node.initial + counts_of(x)
+    return np.clip(np.floor(m / node.threshold), 0, node.levels)
+
+
+@_compute.register
+def _(node: IntegrateFire, x: Value) -> Value:
+    m = node.initial + counts_of(x)
+    train = []
+    for _ in range(node.levels):
+        spikes = m >= node.threshold
+        m = m - node.threshold * spikes
+        train.append(spikes)
+    return Train(np.stack(train))
+
+
+@_compute.register
+def _(node: ThresholdBank, x: Value) -> Value:
+    m = node.initial + counts_of(x)
+    return Train(np.stack([m >= k * node.threshold for k in range(1, node.levels + 1)]))
+
+
+@_compute.register
+def _(node: OrPool, x: Value) -> Value:
+    if not isinstance(x, Train):
+        raise TypeError(f"{node.name} pools single spikes")
+    return Train(
+        np.stack(
+            [
+                windows(spikes, node.kernel, node.stride, node.padding, fill=False).any(
+                    axis=(4, 5)
+                )
+                for spikes in x.spikes
+            ]
+        )
+    )
+
+
+def _rearrange(node: Rearrange, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    flat = x.reshape(len(x), -1)
+    y = flat if node.order is None else flat[:, node.order.ravel()]
+    return y.reshape(len(x), *node.shape)
+
+
+def _on_host(step: HostOp, x: Floats) -> Floats:
+    axis = tuple(range(1, x.ndim)) if step.axis is None else step.axis + 1
+    if step.function == "relu":
+        return np.maximum(x, 0)
+    if step.function == "sigmoid":
+        return 1 / (1 + np.exp(-x))
+    if step.function == "argmax":
+        keep = step.keep_axis and step.axis is not None
+        return x.argmax(axis=1 if step.axis is None else step.axis + 1, keepdims=keep).astype(
+            float
+        )
+    shifted = x - x.max(axis=axis, keepdims=True)
+    log = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return log if step.function == "log-softmax" else np.exp(log)

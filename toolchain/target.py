@@ -1,0 +1,89 @@
+"""What a chip can hold, as data, and the tables of targets and formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from toolchain.ir.mapped import Circuit
+from toolchain.registry import Registry
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One number about a chip, and why it is believed.
+
+    Attributes:
+        value: In ``unit``.
+        unit: What it counts.
+        source: Where it is from.
+        evidence: ``published`` by the maker or in a paper, or ``assumed`` by us.
+    """
+
+    value: int
+    unit: str
+    source: str
+    evidence: Literal["published", "assumed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A chip, as far as compilation depends on it.
+
+    Attributes:
+        name: As on the command line.
+        description: One line for people.
+        weight_bits: Width of a signed weight mantissa.
+        state_bits: Width of the registers ``u`` and ``v``, sign included.
+        state_shift: Places that input current and threshold are shifted left by.
+        threshold_bits: Width of the unsigned threshold mantissa.
+        bias_bits: Width of the signed bias mantissa.
+        bias_exponent: Largest exponent of the bias.
+        weight_exponent: Largest exponent of a synapse.
+        message_bits: Widest payload of a graded spike, sign included.
+        convolution_groups: Most groups of a shared-weight convolution.
+        formats: Those written when none is asked for, in order.
+        assumptions: Sentences for the report about what no document settles.
+    """
+
+    name: str
+    description: str
+    weight_bits: Limit
+    state_bits: Limit
+    state_shift: Limit
+    threshold_bits: Limit
+    bias_bits: Limit
+    bias_exponent: Limit
+    weight_exponent: Limit
+    message_bits: Limit
+    convolution_groups: Limit
+    formats: tuple[str, ...]
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def weight_max(self) -> int:
+        """Largest magnitude of a weight that both signs can have."""
+        return 2 ** (self.weight_bits.value - 1) - 1
+
+    @property
+    def current_max(self) -> int:
+        """Largest magnitude of a summed current, in weight units, that no register wraps at."""
+        return 2 ** (self.state_bits.value - 1 - self.state_shift.value) - 1
+
+    @property
+    def threshold_max(self) -> int:
+        """Largest threshold mantissa, in weight units."""
+        return 2**self.threshold_bits.value - 1
+
+    @property
+    def bias_max(self) -> int:
+        """Largest magnitude of a bias mantissa that both signs can have."""
+        return 2 ** (self.bias_bits.value - 1) - 1
+
+
+Emitter: TypeAlias = Callable[[Circuit, Path], tuple[Path, ...]]
+
+TARGETS: Registry[Target] = Registry("target", "targets")
+FORMATS: Registry[Emitter] = Registry("format", "targets.formats")

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,104 @@ class Lif:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Delta:
+    """Neurons that send how much their input has changed, once that is at least a threshold.
+
+    Each time step, in 32-bit arithmetic::
+
+        scale = 2 ** (spike_exponent + state_exponent)
+        x = a * scale
+        change = x - x[t-1] + residue
+        s = change where |change| >= threshold * scale, else 0
+        residue = change - s
+        payload = s >> state_exponent                  rounding down
+
+    Attributes:
+        name: Unique in the circuit.
+        shape: ``(C, H, W)`` or ``(N,)``.
+        threshold: Least change that is sent, in units of ``a``; a scalar, or an array that
+            broadcasts to ``shape``.
+        spike_exponent: Binary places of a payload.
+        state_exponent: Binary places that the state has beyond a payload.
+        message_bits: Width of a payload including its sign.
+
+    Source: ``lava.proc.sdn.models`` 0.10, ``PyDeltaModelFixed`` without cumulative error.
+    """
+
+    name: str
+    shape: Shape
+    threshold: int | IntArray
+    spike_exponent: int = 6
+    state_exponent: int = 6
+    message_bits: int = 16
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SigmaDelta:
+    """Neurons that sum up changes, rectify the sum, and send how much that has changed.
+
+    Each time step, in 32-bit arithmetic::
+
+        scale = 2 ** (spike_exponent + state_exponent)
+        sigma = sigma + a
+        x = max(sigma + bias * scale, 0)
+        change = x - x[t-1] + residue
+        s = change where |change| >= threshold * scale, else 0
+        residue = change - s
+        payload = s >> state_exponent                  rounding down
+
+    ``residue`` does not hold what the last line rounds away: the receiver drifts by less than
+    one unit a message.
+
+    Attributes:
+        name: Unique in the circuit.
+        shape: ``(C, H, W)`` or ``(N,)``.
+        threshold: Least change that is sent, in weight units; a scalar, or an array that
+            broadcasts to ``shape``.
+        bias: In weight units; a scalar, or an array that broadcasts to ``shape``.
+        spike_exponent: Binary places of a payload.
+        state_exponent: Binary places that the state has beyond a payload.
+        message_bits: Width of a payload including its sign.
+
+    Source: ``lava.proc.sdn.models`` 0.10, ``PySigmaDeltaModelFixed`` with rectification and
+    without cumulative error.
+    """
+
+    name: str
+    shape: Shape
+    threshold: int | IntArray
+    bias: int | IntArray = 0
+    spike_exponent: int = 6
+    state_exponent: int = 6
+    message_bits: int = 16
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sigma:
+    """Neurons that sum up changes and send the sum in every time step.
+
+    In 32-bit arithmetic::
+
+        sigma = sigma + a
+        payload = sigma
+
+    Attributes:
+        name: Unique in the circuit.
+        shape: ``(C, H, W)`` or ``(N,)``.
+        message_bits: Width of a payload including its sign.
+
+    Source: ``lava.proc.sdn.models`` 0.10, ``PySigmaModelFixed``.
+    """
+
+    name: str
+    shape: Shape
+    message_bits: int = 16
+
+
+Population: TypeAlias = Lif | Delta | SigmaDelta | Sigma
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Synapse:
     """Connections from one source or population to one population.
 
@@ -164,6 +262,21 @@ class ConvSynapse(Synapse):
     groups: int = 1
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Injection(Synapse):
+    """Values that the host writes into neurons in the very step in which the source emits them.
+
+    The one connection that takes no time step, and is no synapse of the chip. ``source`` is a
+    `Source` of the shape of ``target``.
+
+    Attributes:
+        register: ``"a"`` adds to the input current, ``"bias"`` replaces the bias mantissa of a
+            `Lif`.
+    """
+
+    register: Literal["a", "bias"]
+
+
 @dataclass(frozen=True)
 class Window:
     """The time steps in which a population spikes for one sample.
@@ -212,7 +325,7 @@ class Circuit:
 
     name: str
     sources: tuple[Source, ...]
-    populations: tuple[Lif, ...]
+    populations: tuple[Population, ...]
     synapses: tuple[Synapse, ...]
     input: str
     period: int
@@ -221,9 +334,9 @@ class Circuit:
     readout: Readout | None = None
 
     @cached_property
-    def nodes(self) -> Mapping[str, Source | Lif]:
+    def nodes(self) -> Mapping[str, Source | Population]:
         """Sources and populations by name."""
-        nodes: list[Source | Lif] = [*self.sources, *self.populations]
+        nodes: list[Source | Population] = [*self.sources, *self.populations]
         return {node.name: node for node in nodes}
 
     def into(self, target: str) -> tuple[Synapse, ...]:

@@ -1,0 +1,113 @@
+"""What the stock netx reader and Lava's synapses make of a dense matrix in a file.
+
+A netx file holds effective weights and no exponent. On loading, ``optimize_weight_bits`` shifts the
+matrix up until it fills eight bits and takes the shift back with a negative exponent; then Lava's
+`Dense` clips to eight bits and cuts the lowest bits off, by a sign mode that it infers anew. Where
+the two disagree about the sign mode (a matrix without positive entries that has a zero, for one)
+weights change. This module says by how much, so that a file is run as the stock reader runs it and
+a file is written only if it comes back unchanged.
+
+Source: ``lava.lib.dl.netx.utils`` 0.6.0 (``optimize_weight_bits``), ``lava.utils.weightutils`` and
+``lava.proc.dense.models`` 0.10 (``PyDenseModelBitAcc``). Written anew, from their behaviour.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolchain.ir.mapped import IntArray
+
+WEIGHT_BITS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedWeight:
+    """A matrix as the stock synapse holds it: ``a = shift(mantissa @ s, exponent)``.
+
+    Attributes:
+        mantissa: ``(out, in)``, after clipping and truncation.
+        exponent: Power of two that scales every sum; negative shifts down, rounding down.
+    """
+
+    mantissa: IntArray
+    exponent: int
+
+    @property
+    def effective(self) -> IntArray | None:
+        """What one unit of input adds to each neuron; `None` if the shift down loses bits."""
+        if self.exponent >= 0:
+            return self.mantissa << self.exponent
+        scale = 1 << -self.exponent
+        return None if np.any(self.mantissa % scale) else self.mantissa // scale
+
+
+class UnloadableWeightError(ValueError):
+    """The stock reader stops with an exception at this matrix."""
+
+
+def load_dense(weight: IntArray) -> LoadedWeight:
+    """Load the matrix ``weight`` `(out, in)` of a ``dense`` layer as the stock reader does.
+
+    Raises:
+        UnloadableWeightError: The matrix is empty or all zero.
+    """
+    return load_recurrent(weight, weight[:, :0])[0]
+
+
+def load_recurrent(weight: IntArray, weight_rec: IntArray) -> tuple[LoadedWeight, LoadedWeight]:
+    """Load both matrices of a ``dense_rec`` layer, which share one exponent, as stock does.
+
+    Raises:
+        UnloadableWeightError: Both matrices are empty or all zero.
+    """
+    both = np.hstack((weight, weight_rec))
+    if not both.any():
+        raise UnloadableWeightError("all weights are 0")
+    shifted, bits, exponent = _optimized(both)
+    columns = weight.shape[1]
+    return (
+        LoadedWeight(_held(shifted[:, :columns], bits), exponent),
+        LoadedWeight(_held(shifted[:, columns:], bits), exponent),
+    )
+
+
+def _optimized(weight: IntArray) -> tuple[IntArray, int, int]:
+    """Return the shifted matrix, its number of weight bits and its exponent."""
+    if weight.max() > 0 and (weight.min() < -256 or (weight.max() > 254 and weight.min() < 0)):
+        weight = np.clip(weight, -256, 254)
+    largest, smallest = int(weight.max()), int(weight.min())
+    is_mixed = largest >= 0 > smallest
+    if is_mixed:
+        scale = min(127 / largest if largest > 0 else math.inf, -128 / smallest)
+    elif largest < 0:
+        scale = -256 / smallest
+    else:
+        scale = 255 / largest
+    shift = math.floor(math.log2(scale)) + is_mixed
+    spare_bits = _common_trailing_zeros(weight) - is_mixed
+    # numpy's left shift by a negative amount gives 0
+    shifted = weight << shift if shift >= 0 else np.zeros_like(weight)
+    return shifted, WEIGHT_BITS - shift - spare_bits, -shift
+
+
+def _common_trailing_zeros(weight: IntArray) -> int:
+    """Return the largest n up to 8 for which every weight is a multiple of ``2**n``."""
+    union = int(np.bitwise_or.reduce(np.abs(weight), axis=None)) | 1 << 8
+    return (union & -union).bit_length() - 1
+
+
+def _held(weight: IntArray, weight_bits: int) -> IntArray:
+    """Clip to eight bits and cut off the bits below ``weight_bits``, by the inferred sign."""
+    if weight.size == 0:
+        return weight
+    is_mixed = bool(weight.min() < 0 < weight.max())
+    sign = -1 if weight.min() < 0 and not is_mixed else 1
+    cut_bits = WEIGHT_BITS - weight_bits + is_mixed
+    if cut_bits < 0:  # numpy's shift by a negative amount again
+        return np.zeros_like(weight)
+    lowest = -(1 << WEIGHT_BITS) if is_mixed else 0
+    clipped = np.clip(sign * weight, lowest, (1 << WEIGHT_BITS) - 1)
+    return sign * (clipped >> cut_bits << cut_bits)

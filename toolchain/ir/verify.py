@@ -1,0 +1,126 @@
+"""What must hold of a graph in each phase; checked after every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from toolchain.errors import VerifyError
+from toolchain.ir.ann import (
+    Affine,
+    Conv,
+    Dense,
+    HostOp,
+    Input,
+    MaxPool,
+    Output,
+    Rearrange,
+    Relu,
+    SumPool,
+)
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import Node
+from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
+
+_LINEAR = (Dense, Conv)
+_FRAME = (Input, Output, Dense, Conv, Rearrange)
+
+ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
+    Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, HostOp),
+    Phase.PREPARE: (*_FRAME, MaxPool, Relu),
+    Phase.CONVERT: (*_FRAME, MaxPool, MultiThreshold),
+    Phase.LOWER: (*_FRAME, OrPool, IntegrateFire, ThresholdBank),
+    Phase.QUANTIZE: (*_FRAME, OrPool, IntegrateFire, ThresholdBank),
+}
+
+_HINTS = {
+    Affine: "put the normalization directly before or after a convolution or dense layer",
+    HostOp: "keep it at the end of the model, where the host runs it",
+    SumPool: "use a pool whose windows cover its input exactly",
+    MaxPool: "pool after the activation",
+}
+
+
+def verify(graph: Graph) -> None:
+    """Check a graph against the invariants of its phase.
+
+    Raises:
+        VerifyError: One is broken; it names the node.
+    """
+    graph.shapes  # noqa: B018  (computing the shapes checks order and fit)
+    for kind in (Input, Output):
+        if len(graph.of_type(kind)) != 1:
+            raise VerifyError(f"{len(graph.of_type(kind))} nodes are {kind.__name__}, not one")
+    _verify_nothing_dropped(graph)
+    if graph.phase is not Phase.IMPORT:
+        for node in graph:
+            _verify_kind(node, graph.phase)
+        _verify_alternation(graph)
+    if graph.phase is Phase.QUANTIZE:
+        _verify_integers(graph)
+
+
+def accounted(graph: Graph) -> frozenset[str]:
+    """Return the names of the model's nodes that the graph stands for."""
+    held = {name for node in graph for name in node.origin}
+    return frozenset(held | set(graph.constants)) & frozenset(graph.source_nodes)
+
+
+def _verify_nothing_dropped(graph: Graph) -> None:
+    dropped = [name for name in graph.source_nodes if name not in accounted(graph)]
+    if dropped:
+        raise VerifyError("no node of the graph accounts for it any more", node=dropped[0])
+
+
+def _verify_kind(node: Node, phase: Phase) -> None:
+    if not isinstance(node, ALLOWED[phase]) or (
+        isinstance(node, MaxPool) and phase >= Phase.LOWER and not isinstance(node, OrPool)
+    ):
+        raise VerifyError(
+            f"{node.kind} is left after {phase.name.lower()}; what may be is "
+            + ", ".join(kind.__name__ for kind in ALLOWED[phase]),
+            node=node.origin[0] if node.origin else node.name,
+            hint=_HINTS.get(type(node)),
+        )
+
+
+def _verify_alternation(graph: Graph) -> None:
+    """Between two linear layers there is an activation, and before each activation one layer."""
+    for node in graph:
+        source = _source(graph, node)
+        if isinstance(node, _LINEAR) and isinstance(source, _LINEAR):
+            raise VerifyError(
+                f"reads the linear layer {source.name!r} with no activation between them",
+                node=node.name,
+                hint="merge the two layers, or put a Relu between them",
+            )
+        if isinstance(node, (Relu, Spiking)) and not isinstance(source, _LINEAR):
+            raise VerifyError(
+                "is an activation that no convolution or dense layer feeds",
+                node=node.name,
+                hint="remove it, or put a layer before it",
+            )
+        if isinstance(node, Output) and not isinstance(source, _LINEAR):
+            raise VerifyError(
+                "the output is not that of a convolution or dense layer",
+                node=node.name,
+                hint="end the network with a dense layer",
+            )
+
+
+def _source(graph: Graph, node: Node) -> Node | None:
+    """Return the layer or activation whose values ``node`` reads, past those that only pass."""
+    while node.inputs:
+        node = graph.producer(node)
+        if not isinstance(node, (Rearrange, MaxPool)):
+            return node
+    return None
+
+
+def _verify_integers(graph: Graph) -> None:
+    for node in graph:
+        for name in ("weight", "bias", "threshold", "initial"):
+            value = getattr(node, name, None)
+            if value is not None and not np.issubdtype(np.asarray(value).dtype, np.integer):
+                raise VerifyError(f"{name} is not an integer after quantization", node=node.name)

@@ -1,0 +1,111 @@
+"""Passes: pure functions on graphs, found in ``toolchain.passes``, in an order of their own making."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import TypeAlias
+
+from toolchain.calibration import Calibration
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.verify import verify
+from toolchain.registry import Registry
+from toolchain.target import Target
+
+_ROUNDS_MAX = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What passes may depend on besides the graph.
+
+    Attributes:
+        target: The chip.
+        levels: Largest spike count of a neuron in one window, >= 1.
+        method: Name of the conversion method.
+        lowering: ``temporal`` or ``spatial``.
+        calibration: Statistics of the analogue network; `None` before it has been calibrated.
+    """
+
+    target: Target
+    levels: int
+    method: str
+    lowering: str
+    calibration: Calibration | None = None
+
+
+Rewrite: TypeAlias = Callable[[Graph, Context], Graph]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewrite with its place in the order.
+
+    Attributes:
+        name: As on the command line; its function and file have the same name.
+        phase: When it runs.
+        after: Names of passes of the same phase that run before it.
+        rewrite: Returns the same graph where nothing matches.
+    """
+
+    name: str
+    phase: Phase
+    after: tuple[str, ...]
+    rewrite: Rewrite
+
+
+PASSES: Registry[Pass] = Registry("pass", "toolchain.passes")
+
+
+def compiler_pass(
+    name: str, *, phase: Phase, after: tuple[str, ...] = ()
+) -> Callable[[Rewrite], Rewrite]:
+    """Return a decorator that registers a rewrite as a pass."""
+
+    def register(rewrite: Rewrite) -> Rewrite:
+        PASSES.register(name)(Pass(name, phase, after, rewrite))
+        return rewrite
+
+    return register
+
+
+def order_of(phase: Phase) -> tuple[Pass, ...]:
+    """Return the passes of a phase in the order they run: by ``after``, then by name."""
+    passes = {name: PASSES[name] for name in PASSES if PASSES[name].phase is phase}
+    sorter = TopologicalSorter({name: passes[name].after for name in passes})
+    sorter.prepare()
+    ordered: list[Pass] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        ordered.extend(passes[name] for name in ready)
+        sorter.done(*ready)
+    return tuple(ordered)
+
+
+def run_phase(graph: Graph, phase: Phase, context: Context) -> Iterator[tuple[str, Graph]]:
+    """Run the passes of a phase, verifying after each.
+
+    The passes of `Phase.PREPARE` make room for one another and run until none matches; those of
+    the other phases run once.
+
+    Yields:
+        The name of each pass that changed something, and the graph after it; last the name of
+        the phase with the graph marked as having passed it.
+
+    Raises:
+        VerifyError: A pass, or the model, breaks an invariant.
+    """
+    for _ in range(_ROUNDS_MAX if phase is Phase.PREPARE else 1):
+        before = graph
+        for step in order_of(phase):
+            rewritten = step.rewrite(graph, context)
+            if rewritten is not graph:
+                graph = rewritten
+                verify(graph)
+                yield step.name, graph
+        if graph is before:
+            break
+    graph = graph.at_phase(phase)
+    verify(graph)
+    yield phase.name.lower(), graph

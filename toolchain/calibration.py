@@ -1,0 +1,125 @@
+"""What the activations of the analogue network look like on the user's samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from toolchain.errors import ConversionError
+from toolchain.ir.ann import Relu
+from toolchain.ir.graph import Graph
+from toolchain.ir.reference import encode
+from toolchain.onnx_export import export_onnx
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+_VALUES_PER_CHANNEL = 8192
+_BATCH_BYTES = 128 * 2**20
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Activation:
+    """Statistics of one rectifier, per channel (per neuron where there are no channels).
+
+    Attributes:
+        maximum: ``(C,)``, over all samples and positions.
+        mean: ``(C,)``, likewise.
+        values: ``(C, K)``, a random choice of K values, the same positions for all channels.
+    """
+
+    maximum: Floats
+    mean: Floats
+    values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Statistics of a prepared analogue network on calibration samples.
+
+    Attributes:
+        x: The samples, ``(samples, *source_shape)``, in the units of the model's input.
+        activations: Per `Relu`, by its name.
+    """
+
+    x: npt.NDArray[np.generic]
+    activations: Mapping[str, Activation] = field(default_factory=dict)
+
+
+def session(model: bytes) -> onnxruntime.InferenceSession:
+    """Return an onnxruntime session on the CPU that shares its cores with other sessions."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def calibrate(graph: Graph, x: npt.NDArray[np.generic]) -> Calibration:
+    """Run the analogue network in onnxruntime and collect its activations.
+
+    Args:
+        graph: After `Phase.PREPARE`.
+        x: ``(samples, *source_shape)``, at least one sample.
+
+    Raises:
+        ConversionError: A layer is dead: none of its activations is ever positive.
+    """
+    names = [node.name for node in graph.of_type(Relu)]
+    if not names:
+        return Calibration(x)
+    collected: dict[str, list[tuple[Floats, Floats, npt.NDArray[np.float32]]]] = {
+        name: [] for name in names
+    }
+    random = np.random.default_rng(_SEED)
+    for values in activation_batches(graph, x, names):
+        for name, value in zip(names, values, strict=True):
+            collected[name].append(_statistics(value, len(x), random))
+    activations = {name: _merge(batches) for name, batches in collected.items()}
+    for name, activation in activations.items():
+        if activation.maximum.max() <= 0:
+            raise ConversionError(
+                f"the layer is dead: no activation is above 0 on {len(x)} calibration samples",
+                node=graph[name].origin[0] if graph[name].origin else name,
+                hint="calibrate on real samples, in the units that the model expects",
+            )
+    return Calibration(x, activations)
+
+
+def activation_batches(
+    graph: Graph, x: npt.NDArray[np.generic], names: list[str]
+) -> Iterator[list[npt.NDArray[np.float32]]]:
+    """Yield the values of the named nodes, ``(batch, *shape)`` each, batch after batch."""
+    runner = session(export_onnx(graph, names))
+    bytes_per_sample = 4 * sum(int(np.prod(graph.shapes[name])) for name in names)
+    batch = int(np.clip(_BATCH_BYTES // bytes_per_sample, 1, 256))
+    for start in range(0, len(x), batch):
+        chunk = encode(graph.input, x[start : start + batch]).astype(np.float32)
+        yield runner.run(names, {graph.input.name: chunk})
+
+
+def _statistics(
+    value: npt.NDArray[np.float32], samples: int, random: np.random.Generator
+) -> tuple[Floats, Floats, npt.NDArray[np.float32]]:
+    """Return maximum ``(C,)``, sum over samples of the mean ``(C,)`` and chosen values."""
+    per_channel = value.reshape(*value.shape[:2], -1)
+    positions = per_channel.shape[2]
+    wanted = -(-_VALUES_PER_CHANNEL // samples)
+    if positions > wanted:
+        chosen = per_channel[:, :, np.sort(random.choice(positions, wanted, replace=False))]
+    else:
+        chosen = per_channel
+    values = chosen.transpose(1, 0, 2).reshape(value.shape[1], -1)
+    total = per_channel.mean(axis=2, dtype=np.float64).sum(axis=0)
+    return per_channel.max(axis=(0, 2)).astype(np.float64), total / samples, values
+
+
+def _merge(batches: list[tuple[Floats, Floats, npt.NDArray[np.float32]]]) -> Activation:
+    maxima, means, values = zip(*batches, strict=True)
+    return Activation(
+        np.max(maxima, axis=0), np.sum(means, axis=0), np.concatenate(values, axis=1)
+    )

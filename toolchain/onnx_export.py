@@ -1,0 +1,132 @@
+"""A prepared analogue network as an ONNX model, so that onnxruntime can run it fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
+from toolchain.ir.graph import Graph
+from toolchain.ir.node import Array, Node
+
+_OPSET = 13
+_IR_VERSION = 8
+
+
+def export_onnx(graph: Graph, outputs: Iterable[str]) -> bytes:
+    """Return a serialized ONNX model of ``graph`` that returns the values of ``outputs``.
+
+    The input ``x`` is ``(batch, *shape)`` in channel-first order, as `reference.encode` makes it,
+    and every value is called as its node. Float32, opset 13.
+
+    Args:
+        graph: After `Phase.PREPARE`.
+        outputs: Names of the nodes whose values the model returns.
+    """
+    model = _Builder(graph)
+    for node in graph:
+        if not isinstance(node, Output):
+            _export(node, model)
+    returned = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *graph.shapes[name]])
+        for name in outputs
+    ]
+    shape = ["N", *graph.input.shape]
+    entry = [helper.make_tensor_value_info(graph.input.name, TensorProto.FLOAT, shape)]
+    body = helper.make_graph(model.nodes, "network", entry, returned, model.constants)
+    made = helper.make_model(
+        body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
+    )
+    return made.SerializeToString()
+
+
+class _Builder:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: Array) -> str:
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
+        return output
+
+
+@singledispatch
+def _export(node: Node, model: _Builder) -> None:
+    raise NotImplementedError(node.kind)
+
+
+@_export.register
+def _(node: Input, model: _Builder) -> None:
+    """The caller feeds it."""
+
+
+@_export.register
+def _(node: Dense, model: _Builder) -> None:
+    weight = model.constant(f"{node.name}/weight", node.weight.T.astype(np.float32))
+    bias = model.constant(f"{node.name}/bias", np.asarray(node.bias, np.float32))
+    product = model.add("MatMul", [node.inputs[0], weight], f"{node.name}/product")
+    model.add("Add", [product, bias], node.name)
+
+
+@_export.register
+def _(node: Conv, model: _Builder) -> None:
+    weight = model.constant(f"{node.name}/weight", node.weight.astype(np.float32))
+    geometry = {
+        "strides": list(node.stride),
+        "dilations": list(node.dilation),
+        "group": node.groups,
+        "pads": _pads(node),
+    }
+    per_channel = np.shape(node.bias)[1:] in ((), (1, 1))
+    if per_channel:
+        bias = np.broadcast_to(np.asarray(node.bias, np.float32).ravel(), len(node.weight))
+        names = [node.inputs[0], weight, model.constant(f"{node.name}/bias", bias)]
+        model.add("Conv", names, node.name, **geometry)
+    else:
+        product = model.add("Conv", [node.inputs[0], weight], f"{node.name}/sum", **geometry)
+        bias_name = model.constant(f"{node.name}/bias", node.bias.astype(np.float32))
+        model.add("Add", [product, bias_name], node.name)
+
+
+@_export.register
+def _(node: MaxPool, model: _Builder) -> None:
+    model.add(
+        "MaxPool",
+        list(node.inputs),
+        node.name,
+        kernel_shape=list(node.kernel),
+        strides=list(node.stride),
+        pads=_pads(node),
+    )
+
+
+@_export.register
+def _(node: Relu, model: _Builder) -> None:
+    model.add("Relu", list(node.inputs), node.name)
+
+
+@_export.register
+def _(node: Rearrange, model: _Builder) -> None:
+    flat = node.inputs[0]
+    if node.order is not None:
+        as_row = model.constant(f"{node.name}/row", np.array([0, -1], np.int64))
+        row = model.add("Reshape", [flat, as_row], f"{node.name}/flat")
+        order = model.constant(f"{node.name}/order", node.order.ravel().astype(np.int64))
+        flat = model.add("Gather", [row, order], f"{node.name}/ordered", axis=1)
+    shape = model.constant(f"{node.name}/shape", np.array([-1, *node.shape], np.int64))
+    model.add("Reshape", [flat, shape], node.name)
+
+
+def _pads(node: Conv | MaxPool) -> list[int]:
+    (top, bottom), (left, right) = node.padding
+    return [top, left, bottom, right]

@@ -21,8 +21,8 @@ _IR_VERSION = 8
 def export_onnx(graph: Graph, outputs: Iterable[str]) -> bytes:
     """Return a serialized ONNX model of ``graph`` that returns the values of ``outputs``.
 
-    The input ``x`` is ``(batch, *shape)`` in channel-first order, as `reference.encode` makes it,
-    and every value is called as its node. Float32, opset 13.
+    The input ``x`` is ``(batch, *shape)`` in channel-first order, as `reference.encode` makes
+    it, and every value is called as its node. Float32, opset 13.
 
     Args:
         graph: After `Phase.PREPARE`.

@@ -1,17 +1,20 @@
-"""Passes: pure functions on graphs, found in ``toolchain.passes``, in an order of their own making."""
+"""Passes: pure functions on graphs, found in ``toolchain.passes`` and ordered by phase."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from toolchain.calibration import Calibration
 from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import Node
 from toolchain.ir.verify import verify
 from toolchain.registry import Registry
 from toolchain.target import Target
+
+N = TypeVar("N", bound=Node)
 
 _ROUNDS_MAX = 100
 
@@ -68,6 +71,15 @@ def compiler_pass(
         return rewrite
 
     return register
+
+
+def rewrite_each(graph: Graph, kind: type[N], rewrite: Callable[[Graph, N], Graph]) -> Graph:
+    """Rewrite the graph at every node of class ``kind`` that is still there in its turn."""
+    for name in [node.name for node in graph.of_type(kind)]:
+        node = graph[name] if name in graph else None
+        if isinstance(node, kind):
+            graph = rewrite(graph, node)
+    return graph
 
 
 def order_of(phase: Phase) -> tuple[Pass, ...]:

@@ -6,8 +6,8 @@ For activations :math:`a \ge 0` of a channel the threshold is
     \theta = \arg\min_\theta \sum_a \left(a - \theta \,
         \mathrm{clip}(\mathrm{rint}(a / \theta), 0, L)\right)^2
 
-over a grid between a tenth of the largest activation and all of it. The staircase rounds, which a
-membrane that starts at half the threshold does.
+over a grid between a tenth of the largest activation and all of it. The staircase rounds, which
+a membrane that starts at half the threshold does.
 
 Source: Li et al., "A Free Lunch From ANN: Towards Efficient, Accurate Spiking Neural Networks
 Calibration", ICML 2021, section 3.3, with its grid; the half-threshold start is from Bu et al.,

@@ -3,9 +3,9 @@
 The largest activation is often an outlier that makes the levels coarse for all others. Clipping
 what lies above the 99.9th percentile costs less than it gains.
 
-Source: Rueckauer et al., "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven
-Networks for Image Classification", Front. Neurosci. 11:682, 2017, section 2.2.2; per channel here
-instead of per layer.
+Source: Rueckauer et al., "Conversion of Continuous-Valued Deep Networks to Efficient
+    Event-Driven Networks for Image Classification", Front. Neurosci. 11:682, 2017, section
+    2.2.2; per channel here instead of per layer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,13 @@
-"""Cross-correlation and pooling windows on batches, for the reference and the simulators."""
+"""Cross-correlation and pooling windows on batches, for the reference and the simulators.
+
+Arrays are indexed channel-first throughout. In memory `convolve` puts the channels last, whatever it
+is given: a patch is then a few long runs, and the whole batch is one matrix product. Its result is a
+view of such memory, so a chain of calls never transposes.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +15,9 @@ import numpy.typing as npt
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = tuple[Pair, Pair]
 Array: TypeAlias = npt.NDArray[np.generic]
+
+_BLOCK_BYTES = 1 << 22
+"""Patches are unrolled in blocks of about this size: larger ones leave the processor's cache."""
 
 
 def output_size(
@@ -72,16 +80,52 @@ def convolve(
         groups: Number of independent groups of channels.
 
     Returns:
-        ``(batch, C_out, out_height, out_width)``.
+        ``(batch, C_out, out_height, out_width)``, with the channels last in memory.
     """
     kernel = (weight.shape[2], weight.shape[3])
-    patches = windows(x, kernel, stride, padding, dilation)
+    patches = windows(_channels_last(x, padding), kernel, stride, dilation=dilation)
     batch, _, height, width = patches.shape[:4]
+    out = np.empty((batch, height, width, weight.shape[0]), np.result_type(x, weight))
+    if weight.shape[:2] == (groups, 1):
+        _depthwise(patches, weight, out)
+        return out.transpose(0, 3, 1, 2)
     per_group_in, per_group_out = weight.shape[1], weight.shape[0] // groups
-    out = np.empty((batch, weight.shape[0], height * width), np.result_type(x, weight))
     for group in range(groups):
         chosen = patches[:, group * per_group_in : (group + 1) * per_group_in]
-        columns = chosen.transpose(0, 1, 4, 5, 2, 3).reshape(batch, -1, height * width)
         rows = slice(group * per_group_out, (group + 1) * per_group_out)
-        np.matmul(weight[rows].reshape(per_group_out, -1), columns, out=out[:, rows])
-    return out.reshape(batch, weight.shape[0], height, width)
+        _multiply(chosen, weight[rows], out[..., rows])
+    return out.transpose(0, 3, 1, 2)
+
+
+def _channels_last(x: npt.NDArray[Any], padding: Padding) -> npt.NDArray[Any]:
+    """Return ``x`` padded with zeros, channels last in memory, still indexed channel-first."""
+    (top, bottom), (left, right) = padding
+    batch, channels, height, width = x.shape
+    if not (top or bottom or left or right):
+        return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    padded = np.zeros((batch, height + top + bottom, width + left + right, channels), x.dtype)
+    padded[:, top : top + height, left : left + width] = x.transpose(0, 2, 3, 1)
+    return padded.transpose(0, 3, 1, 2)
+
+
+def _multiply(
+    patches: npt.NDArray[Any], weight: npt.NDArray[Any], out: npt.NDArray[Any]
+) -> None:
+    """Write one group's products to ``out``, ``(batch, height, width, C_out / groups)``."""
+    matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
+    unrolled = patches.transpose(0, 2, 3, 4, 5, 1)
+    batch, height, width = out.shape[:3]
+    sample_bytes = max(1, height * width * len(matrix) * patches.dtype.itemsize)
+    block = max(1, _BLOCK_BYTES // sample_bytes)
+    for start in range(0, batch, block):
+        rows = unrolled[start : start + block].reshape(-1, len(matrix))
+        out[start : start + block] = (rows @ matrix).reshape(-1, height, width, out.shape[3])
+
+
+def _depthwise(
+    patches: npt.NDArray[Any], weight: npt.NDArray[Any], out: npt.NDArray[Any]
+) -> None:
+    """Write what kernels of one channel each produce; cheaper without a matrix product."""
+    out.fill(0)
+    for row, column in np.ndindex(*weight.shape[2:]):
+        out += patches[..., row, column].transpose(0, 2, 3, 1) * weight[:, 0, row, column]

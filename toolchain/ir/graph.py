@@ -137,6 +137,24 @@ class Graph:
             if node.name != name
         )
 
+    def exchange(self, name: str) -> Graph:
+        """Return the graph with the one-input node ``name`` and its only reader exchanged.
+
+        Nodes keep their names and parameters; what read the second then reads the first.
+        """
+        first, second = self[name], self.users(name)[0]
+        rewired = {first.name: (second.name,), second.name: first.inputs}
+        for user in self.users(second.name):
+            rewired[user.name] = tuple(
+                first.name if i == second.name else i for i in user.inputs
+            )
+        order = {first.name: second.name, second.name: first.name}
+        nodes = (self[order.get(node.name, node.name)] for node in self.nodes)
+        return self.with_nodes(
+            dataclasses.replace(node, inputs=rewired.get(node.name, node.inputs))
+            for node in nodes
+        )
+
     def at_phase(self, phase: Phase) -> Graph:
         """Return the graph marked as having passed ``phase``."""
         return dataclasses.replace(self, phase=phase)

@@ -1,0 +1,80 @@
+"""Fold reshapes and transposes into what comes before and after them.
+
+A rearrangement only renames values, so it costs nothing if the layer after it looks them up
+under their old names: the columns of a dense layer are permuted, the host permutes inputs and
+outputs, and elementwise operations and other rearrangements let it pass. What is left is the
+plain flattening of channels before a dense layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import singledispatch
+
+import numpy as np
+
+from toolchain.ir.ann import Dense, Input, Output, Rearrange, Relu
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import IndexArray, Node
+from toolchain.rewriting import Context, compiler_pass, rewrite_each
+
+
+@compiler_pass("fold-rearrangement", phase=Phase.PREPARE, after=("fold-affine",))
+def fold_rearrangement(graph: Graph, _: Context) -> Graph:
+    """Fold or move every `Rearrange` by one node; the phase repeats until none can move."""
+    return rewrite_each(graph, Rearrange, _fold)
+
+
+def _fold(graph: Graph, node: Rearrange) -> Graph:
+    before, after = graph.producer(node), graph.only_user(node.name)
+    if node.order is None and node.shape == graph.shapes[before.name]:
+        return _absorb(graph, node, before)
+    if isinstance(before, (Input, Rearrange)) and graph.only_user(before.name) is node:
+        order = _composed(before.order, node.order)
+        return _absorb(graph, node, dataclasses.replace(before, shape=node.shape, order=order))
+    if isinstance(after, Relu):
+        return graph.exchange(node.name)
+    folded = None if after is None or node.order is None else _into(after, node)
+    if folded is None:
+        return graph
+    if len(graph.shapes[before.name]) == 1 or isinstance(after, Output):
+        folded = dataclasses.replace(folded, origin=node.origin + folded.origin)
+        return graph.swap(folded).bypass(node.name)
+    return graph.swap(folded, dataclasses.replace(node, order=None))
+
+
+def _absorb(graph: Graph, node: Rearrange, before: Node) -> Graph:
+    """Return the graph without ``node``, which ``before`` now stands for."""
+    kept = dataclasses.replace(before, origin=before.origin + node.origin)
+    return graph.swap(kept).bypass(node.name)
+
+
+def _composed(first: IndexArray | None, second: IndexArray | None) -> IndexArray | None:
+    if first is None or second is None:
+        order = first if second is None else second
+    else:
+        order = first.ravel()[second.ravel()]
+    is_plain = order is None or bool(np.all(order.ravel() == np.arange(order.size)))
+    return None if is_plain else order
+
+
+@singledispatch
+def _into(user: Node, node: Rearrange) -> Node | None:
+    """Return what ``user`` becomes when it reads what ``node`` reads, flattened."""
+    return None
+
+
+@_into.register
+def _(user: Dense, node: Rearrange) -> Node | None:
+    if node.order is None:
+        return None
+    weight = np.empty_like(user.weight)
+    weight[:, node.order.ravel()] = user.weight
+    return dataclasses.replace(user, weight=weight)
+
+
+@_into.register
+def _(user: Output, node: Rearrange) -> Node | None:
+    if np.ndim(user.scale) or np.ndim(user.offset):
+        return None
+    return dataclasses.replace(user, order=_composed(node.order, user.order))

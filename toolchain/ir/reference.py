@@ -66,7 +66,7 @@ def evaluate(graph: Graph, x: npt.NDArray[np.generic]) -> Mapping[str, Value]:
     values: dict[str, Value] = {}
     for node in graph:
         inputs = [values[source] for source in node.inputs]
-        values[node.name] = _compute(node, *(inputs or [np.asarray(x, np.float64)]))
+        values[node.name] = compute(node, *(inputs or [np.asarray(x, np.float64)]))
     return values
 
 
@@ -107,49 +107,50 @@ def decode(node: Output, x: Floats) -> Floats:
 
 
 @singledispatch
-def _compute(node: Node, *inputs: Any) -> Value:
+def compute(node: Node, *inputs: Any) -> Value:
+    """Return the output of one node for its inputs, each ``(batch, *shape)`` or a `Train`."""
     raise NotImplementedError(node.kind)
 
 
-@_compute.register
+@compute.register
 def _(node: Input, x: Floats) -> Value:
     return encode(node, x)
 
 
-@_compute.register
+@compute.register
 def _(node: Output, x: Value) -> Value:
     return decode(node, counts_of(x))
 
 
-@_compute.register
+@compute.register
 def _(node: Dense, x: Value) -> Value:
     return counts_of(x) @ node.weight.astype(np.float64).T + node.bias
 
 
-@_compute.register
+@compute.register
 def _(node: Conv, x: Value) -> Value:
     weight = node.weight.astype(np.float64)
     y = convolve(counts_of(x), weight, node.stride, node.padding, node.dilation, node.groups)
     return y + node.bias
 
 
-@_compute.register
+@compute.register
 def _(node: SumPool, x: Value) -> Value:
     return windows(counts_of(x), node.kernel, node.stride, node.padding).sum(axis=(4, 5))
 
 
-@_compute.register
+@compute.register
 def _(node: MaxPool, x: Value) -> Value:
     patches = windows(counts_of(x), node.kernel, node.stride, node.padding, fill=-np.inf)
     return patches.max(axis=(4, 5))
 
 
-@_compute.register
+@compute.register
 def _(node: Affine, x: Value) -> Value:
     return counts_of(x) * node.scale + node.shift
 
 
-@_compute.register
+@compute.register
 def _(node: Rearrange, x: Value) -> Value:
     if isinstance(x, Train):
         rows = x.spikes.shape[:2]
@@ -161,23 +162,23 @@ def _(node: Rearrange, x: Value) -> Value:
     return _rearrange(node, x)
 
 
-@_compute.register
+@compute.register
 def _(node: Relu, x: Value) -> Value:
     return np.maximum(counts_of(x), 0)
 
 
-@_compute.register
+@compute.register
 def _(node: HostOp, x: Value) -> Value:
     return _on_host(node, counts_of(x))
 
 
-@_compute.register
+@compute.register
 def _(node: MultiThreshold, x: Value) -> Value:
     m = node.initial + counts_of(x)
     return np.clip(np.floor(m / node.threshold), 0, node.levels)
 
 
-@_compute.register
+@compute.register
 def _(node: IntegrateFire, x: Value) -> Value:
     m = node.initial + counts_of(x)
     train = []
@@ -188,13 +189,13 @@ def _(node: IntegrateFire, x: Value) -> Value:
     return Train(np.stack(train))
 
 
-@_compute.register
+@compute.register
 def _(node: ThresholdBank, x: Value) -> Value:
     m = node.initial + counts_of(x)
     return Train(np.stack([m >= k * node.threshold for k in range(1, node.levels + 1)]))
 
 
-@_compute.register
+@compute.register
 def _(node: OrPool, x: Value) -> Value:
     if not isinstance(x, Train):
         raise TypeError(f"{node.name} pools single spikes")

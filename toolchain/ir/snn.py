@@ -30,11 +30,14 @@ class Spiking(Node):
         threshold: > 0; ``(C, 1, 1)``, ``(N,)`` or a scalar.
         initial: Membrane potential at the start of a window; half the threshold rounds instead
             of rounding down. Broadcasts like ``threshold``.
+        unit: What one spike stands for in the analogue network, in units of its activation.
+            Nothing is computed with it; reports compare the two networks by it.
     """
 
     levels: int
     threshold: Array = field(default_factory=lambda: _ONE)
     initial: Array = field(default_factory=lambda: _ZERO)
+    unit: Array = field(default_factory=lambda: _ONE)
 
     def __post_init__(self) -> None:
         self._require(self.levels >= 1, f"levels is {self.levels}; it must be 1 or more")

@@ -1,13 +1,13 @@
 r"""Integer arithmetic of a Loihi neuron's registers, one function per rule.
 
-Everything works elementwise on integer arrays of any shape and keeps their type. The registers ``u``
-and ``v`` have 24 bits with sign; what does not fit wraps (``u``, the sum of a convolution) or
-saturates (``v``).
+Everything works elementwise on integer arrays of any shape and keeps their type. The registers
+``u`` and ``v`` have 24 bits with sign; what does not fit wraps (``u``, the sum of a
+convolution) or saturates (``v``).
 
-Decay. The chip keeps ``x * (4096 - lost) / 4096``, truncated toward zero. The product has at most
-``bits(x) + 12`` significant bits and the division moves only the binary point, so for ``|x| < 2**41``
-a float64 holds the quotient exactly, and its conversion to an integer truncates toward zero: one
-multiplication and one conversion, no sign to take apart.
+Decay. The chip keeps ``x * (4096 - lost) / 4096``, truncated toward zero. The product has at
+most ``bits(x) + 12`` significant bits and the division moves only the binary point, so for
+``|x| < 2**41`` a float64 holds the quotient exactly, and its conversion to an integer truncates
+toward zero: one multiplication and one conversion, no sign to take apart.
 
 Source: ``lava.proc.lif.models`` 0.10, ``AbstractPyLifModelFixed.subthr_dynamics``, and
 ``lava.proc.conv.utils.signed_clamp``.
@@ -48,9 +48,9 @@ def decay(x: npt.NDArray[IntegerT], lost: int) -> npt.NDArray[IntegerT]:
 def wrap24(u: npt.NDArray[IntegerT]) -> npt.NDArray[IntegerT]:
     """Bring ``u`` back into its register the way Lava does: by at most one turn.
 
-    ``u > 2**23`` loses ``2**24`` and ``u <= -2**23`` gains as much. This differs from two's complement
-    in two places: ``-2**23`` and ``2**23`` both become ``2**23``, and a value more than one turn away
-    stays outside the register.
+    ``u > 2**23`` loses ``2**24`` and ``u <= -2**23`` gains as much. This differs from two's
+    complement in two places: ``-2**23`` and ``2**23`` both become ``2**23``, and a value more
+    than one turn away stays outside the register.
     """
     turn = 2 * STATE_LIMIT
     return np.where(u > STATE_LIMIT, u - turn, np.where(u <= -STATE_LIMIT, u + turn, u))

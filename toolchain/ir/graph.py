@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from toolchain.errors import VerifyError
-from toolchain.ir.ann import Input, Output
+from toolchain.ir.ann import Input, MaxPool, Output, Rearrange
 from toolchain.ir.node import Node, Shape
 
 N = TypeVar("N", bound=Node)
@@ -113,6 +113,14 @@ class Graph:
         """Return the node that ``node``, which has one input, reads."""
         (source,) = node.inputs
         return self[source]
+
+    def feeder(self, node: Node) -> Node | None:
+        """Return the node that ``node`` reads, past pools and rearrangements; `None` for inputs."""
+        while node.inputs:
+            node = self.producer(node)
+            if not isinstance(node, (Rearrange, MaxPool)):
+                return node
+        return None
 
     def only_user(self, name: str) -> Node | None:
         """Return the node that reads ``name`` if there is exactly one."""

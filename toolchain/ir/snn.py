@@ -30,6 +30,9 @@ class Spiking(Node):
         threshold: > 0; ``(C, 1, 1)``, ``(N,)`` or a scalar.
         initial: Membrane potential at the start of a window; half the threshold rounds instead
             of rounding down. Broadcasts like ``threshold``.
+        current: Lowest and highest input current at any moment of a window, in integers; `None`
+            before quantization.
+        bound: ``proved`` for every possible input, or ``observed`` on calibration samples.
         unit: What one spike stands for in the analogue network, in units of its activation.
             Nothing is computed with it; reports compare the two networks by it.
     """
@@ -38,6 +41,8 @@ class Spiking(Node):
     threshold: Array = field(default_factory=lambda: _ONE)
     initial: Array = field(default_factory=lambda: _ZERO)
     unit: Array = field(default_factory=lambda: _ONE)
+    current: tuple[int, int] | None = None
+    bound: str = ""
 
     def __post_init__(self) -> None:
         self._require(self.levels >= 1, f"levels is {self.levels}; it must be 1 or more")

@@ -88,7 +88,7 @@ def _verify_kind(node: Node, phase: Phase) -> None:
 def _verify_alternation(graph: Graph) -> None:
     """Between two linear layers there is an activation, and before each activation one layer."""
     for node in graph:
-        source = _source(graph, node)
+        source = graph.feeder(node)
         if isinstance(node, _LINEAR) and isinstance(source, _LINEAR):
             raise VerifyError(
                 f"reads the linear layer {source.name!r} with no activation between them",
@@ -107,15 +107,6 @@ def _verify_alternation(graph: Graph) -> None:
                 node=node.name,
                 hint="end the network with a dense layer",
             )
-
-
-def _source(graph: Graph, node: Node) -> Node | None:
-    """Return the layer or activation whose values ``node`` reads, past those that only pass."""
-    while node.inputs:
-        node = graph.producer(node)
-        if not isinstance(node, (Rearrange, MaxPool)):
-            return node
-    return None
 
 
 def _verify_integers(graph: Graph) -> None:

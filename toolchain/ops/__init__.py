@@ -1,1 +1,23 @@
-"""Importers, one ONNX operator family per file."""
+"""Importers, one ONNX operator family per file.
+
+An importer turns one ONNX node into primitives of `toolchain.ir.ann`, or into nothing but another
+view of the values it reads::
+
+    @IMPORTERS.register("Relu")
+    @versions(6, 13, 14)
+    def import_relu(call: Call) -> Value:
+        value = call.value()
+        return value.moved_to(call.emit(Relu, value.node, tensor=call.output))
+
+What it does not understand it refuses: every attribute that it does not ask for is an error.
+"""
+
+from __future__ import annotations
+
+from toolchain.ops._call import Call, Importer, versions
+from toolchain.ops._layout import Value
+from toolchain.registry import Registry
+
+IMPORTERS: Registry[Importer] = Registry("ONNX operator", "toolchain.ops")
+
+__all__ = ["IMPORTERS", "Call", "Importer", "Value", "versions"]

@@ -34,7 +34,7 @@ def _fold(graph: Graph, node: Rearrange) -> Graph:
         return _absorb(graph, node, dataclasses.replace(before, shape=node.shape, order=order))
     if isinstance(after, Relu):
         return graph.exchange(node.name)
-    folded = None if after is None or node.order is None else _into(after, node)
+    folded = None if after is None else _into(after, node)
     if folded is None:
         return graph
     if len(graph.shapes[before.name]) == 1 or isinstance(after, Output):

@@ -31,7 +31,7 @@ LOWERINGS: dict[str, type[Spiking]] = {"temporal": IntegrateFire, "spatial": Thr
 
 @compiler_pass("lower-neurons", phase=Phase.LOWER)
 def lower_neurons(graph: Graph, context: Context) -> Graph:
-    """Replace every `MultiThreshold` by what the lowering has for it, and `MaxPool` by `OrPool`."""
+    """Replace `MultiThreshold` by what the lowering has for it, and `MaxPool` by `OrPool`."""
     if not graph.of_type(MultiThreshold):
         return graph
     return graph.with_nodes(_lowered(node, LOWERINGS[context.lowering]) for node in graph)

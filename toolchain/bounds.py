@@ -1,0 +1,68 @@
+"""How far the input current of a population can go, proved or observed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.ir.ann import Conv, Dense, Input
+from toolchain.ir.graph import Graph
+from toolchain.ir.reference import Floats, compute, counts_of
+from toolchain.ir.snn import Spiking
+
+Layer: TypeAlias = Dense | Conv
+Sums: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Largest negative (as a magnitude) and largest positive sum of each channel, ``(C,)`` each."""
+
+
+def input_range(graph: Graph, layer: Layer) -> tuple[int, int]:
+    """Return the smallest and largest value that a layer's inputs can have."""
+    feeder = graph.feeder(layer)
+    if isinstance(feeder, Spiking):
+        return 0, feeder.levels
+    if isinstance(feeder, Input) and feeder.encoding is not None:
+        return feeder.encoding.low, feeder.encoding.high
+    raise TypeError(f"{layer.name} reads no integers")
+
+
+def proved_sums(layer: Layer, low: int, high: int) -> Sums:
+    """Bound the sums for inputs anywhere in ``low``..``high``, arriving in any order.
+
+    A sum is never below that of its negative terms alone nor above that of its positive ones.
+    """
+    rows = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
+    positive, negative = np.maximum(rows, 0).sum(axis=1), np.maximum(-rows, 0).sum(axis=1)
+    return negative * high - positive * low, positive * high - negative * low
+
+
+def observed_sums(graph: Graph, layer: Layer, x: npt.NDArray[np.generic]) -> Sums:
+    """Return the largest sums of negative and of positive terms on samples.
+
+    Args:
+        graph: Converted or later.
+        layer: A layer of it.
+        x: ``(samples, *source_shape)``.
+    """
+    counts: Floats = np.asarray(x, np.float64)
+    for node in graph:
+        if node.name == layer.name:
+            break
+        counts = counts_of(compute(node, counts))
+    raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
+    up = _apply(layer, raised, 1) + _apply(layer, lowered, -1)
+    down = _apply(layer, raised, -1) + _apply(layer, lowered, 1)
+    return down, up
+
+
+def _apply(layer: Layer, counts: Floats, sign: int) -> Floats:
+    """Return the largest sums ``(C,)`` through the weights of one sign, as magnitudes."""
+    if not counts.any():
+        return np.zeros(len(layer.weight))
+    half = dataclasses.replace(
+        layer, weight=np.maximum(sign * layer.weight, 0), bias=np.zeros(())
+    )
+    sums = counts_of(compute(half, counts))
+    return sums.max(axis=(0, *range(2, sums.ndim)))

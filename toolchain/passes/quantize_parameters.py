@@ -1,0 +1,209 @@
+r"""Round weights, thresholds and biases to the target's integers.
+
+A channel whose threshold is 1 becomes one of threshold :math:`\theta`, an integer, by
+multiplying everything before the comparison:
+
+.. math::
+    W' = \mathrm{rint}(\theta W), \qquad
+    b' + v_0' = \mathrm{rint}(\theta (b + v_0)), \qquad v_0' = \lfloor \theta / 2 \rfloor
+
+So :math:`\theta` is the resolution, and each channel takes the largest that its registers
+allow: weights within the mantissa, sums and constants within what `registers` says for the
+lowering, and in the temporal lowering thresholds that one synapse exponent of the population
+can hold. From here on the network is exact.
+
+Sums are bounded for every possible input (*proved*): with counts in :math:`[0, n]`, a channel's
+current never leaves :math:`[n \sum W^-, n \sum W^+]`, in whatever order spikes arrive. Where
+that costs more than one bit of weight precision, the largest sums on the calibration samples
+with a margin take its place (*observed*), and simulators count what leaves them.
+
+The last layer has no threshold; each output takes the finest scale that fits, and the host
+undoes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums
+from toolchain.errors import RangeError
+from toolchain.ir.ann import Conv, Dense, Output
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import Node
+from toolchain.ir.snn import IntegrateFire, Spiking
+from toolchain.registers import Demand, shared_exponent, spatial_excess, temporal_excess
+from toolchain.rewriting import Context, compiler_pass
+from toolchain.target import Target
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+_MARGIN = 1.25
+_SHRINK = 0.97
+_STEPS_MIN = 32
+_LOSS_MAX = 0.5
+
+
+@compiler_pass("quantize-parameters", phase=Phase.QUANTIZE)
+def quantize_parameters(graph: Graph, context: Context) -> Graph:
+    """Round every layer and the neurons behind it.
+
+    Raises:
+        RangeError: A layer fits no register even at the lowest resolution.
+    """
+    quantized: dict[str, Node] = {node.name: node for node in graph}
+    for node in graph:
+        layer = graph.feeder(node)
+        if not isinstance(layer, (Dense, Conv)) or layer.weight.dtype.kind == "i":
+            continue
+        if isinstance(node, Spiking):
+            quantized[layer.name], quantized[node.name] = _population(
+                graph, layer, node, context
+            )
+        elif isinstance(node, Output):
+            quantized[layer.name], quantized[node.name] = _readout(graph, layer, node, context)
+    changed = any(quantized[node.name] is not node for node in graph)
+    return graph.with_nodes(quantized.values()) if changed else graph
+
+
+def _population(
+    graph: Graph, layer: Layer, neurons: Spiking, context: Context
+) -> tuple[Layer, Spiking]:
+    bound = "proved"
+    fitted = _Fit(layer, neurons, input_range(graph, layer)).finest(context.target)
+    if context.calibration is not None:
+        seen = observed_sums(graph, layer, context.calibration.x)
+        finer = _Fit(layer, neurons, input_range(graph, layer), seen).finest(context.target)
+        if np.median(fitted.threshold / finer.threshold) < _LOSS_MAX:
+            bound, fitted = "observed", finer
+    per_channel = (-1, *(1 for _ in graph.shapes[neurons.name][1:]))
+    threshold, start = fitted.threshold, fitted.threshold // 2
+    bias = fitted.constant - start[:, None]
+    shape = per_channel if bias.shape[1] == 1 else graph.shapes[neurons.name]
+    return (
+        dataclasses.replace(layer, weight=fitted.weight, bias=bias.reshape(shape)),
+        dataclasses.replace(
+            neurons,
+            threshold=threshold.reshape(per_channel),
+            initial=start.reshape(per_channel),
+            current=(-int(fitted.low.max()), int(fitted.high.max())),
+            bound=bound,
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Integers(Demand):
+    weight: Ints
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """The search for the finest integers of a population.
+
+    Attributes:
+        layer: Float weights for a threshold of 1.
+        neurons: What it feeds.
+        range: Of the layer's inputs.
+        seen: Observed sums; `None` to prove them.
+    """
+
+    layer: Layer
+    neurons: Spiking
+    range: tuple[int, int]
+    seen: Sums | None = None
+
+    def finest(self, target: Target) -> _Integers:
+        """Return the integers for the largest threshold of each channel that fits."""
+        threshold = self._widest(target)
+        while True:
+            if self._is_temporal:
+                threshold = _with_one_exponent(threshold, target)
+            if (threshold < 1).any():
+                raise RangeError(
+                    "a threshold would be below 1: weights are too large against it, or sums "
+                    f"too large for a current of at most {target.current_max}",
+                    node=self.neurons.name,
+                    hint="lower --levels, or calibrate on more samples",
+                )
+            integers = self._integers(threshold)
+            excess = self._excess(integers, target)
+            if not excess.any():
+                return integers
+            threshold = np.where(
+                excess, np.floor(threshold * _SHRINK).astype(np.int64), threshold
+            )
+
+    @property
+    def _is_temporal(self) -> bool:
+        return isinstance(self.neurons, IntegrateFire)
+
+    def _widest(self, target: Target) -> Ints:
+        """Return the thresholds at which the largest weight fills the mantissa."""
+        largest = np.abs(self.layer.weight).reshape(len(self.layer.weight), -1).max(axis=1)
+        used = largest[largest > 0]
+        largest = np.where(largest > 0, largest, np.median(used) if used.size else 1.0)
+        return np.floor(target.weight_max / largest).astype(np.int64)
+
+    def _integers(self, threshold: Ints) -> _Integers:
+        per_row = threshold.reshape(-1, *(1 for _ in self.layer.weight.shape[1:]))
+        weight = np.rint(self.layer.weight * per_row).astype(np.int64)
+        if self.seen is None:
+            low, high = proved_sums(dataclasses.replace(self.layer, weight=weight), *self.range)
+        else:
+            low, high = (_MARGIN * side * threshold for side in self.seen)
+        channels = len(threshold)
+        bias = np.asarray(self.layer.bias + self.neurons.initial, np.float64)
+        if bias.size == 1:
+            bias = np.full(channels, bias.item())
+        bias = bias.reshape(channels, -1)
+        return _Integers(
+            threshold=threshold,
+            constant=np.rint(bias * threshold[:, None]).astype(np.int64),
+            low=np.ceil(low).astype(np.int64),
+            high=np.ceil(high).astype(np.int64),
+            weight=weight,
+        )
+
+    def _excess(self, integers: _Integers, target: Target) -> Bools:
+        if self._is_temporal:
+            return temporal_excess(integers, target)
+        return spatial_excess(integers, self.neurons.levels, target)
+
+
+def _with_one_exponent(threshold: Ints, target: Target) -> Ints:
+    """Round down to what one synapse exponent can hold for all, where that loses little."""
+    exponent = shared_exponent(threshold, target)
+    fits = int(threshold.min()) >> exponent >= _STEPS_MIN
+    return (threshold >> exponent) << exponent if fits else threshold
+
+
+def _readout(
+    graph: Graph, layer: Layer, output: Output, context: Context
+) -> tuple[Layer, Output]:
+    bound = input_range(graph, layer)
+    rows = layer.weight.reshape(len(layer.weight), -1)
+    rounding = 0.5 * rows.shape[1] * max(-bound[0], bound[1])
+    room = context.target.current_max - rounding
+    if room <= 0:
+        raise RangeError(
+            f"an output sums {rows.shape[1]} inputs of up to {bound[1]}; a current holds "
+            f"at most {context.target.current_max}",
+            node=layer.name,
+            hint="lower --levels, or make the last layer smaller",
+        )
+    finest = np.abs(rows).max(axis=1) / context.target.weight_max
+    scale = np.maximum(finest, np.maximum(*proved_sums(layer, *bound)) / room)
+    scale = np.where(scale > 0, scale, 1.0)
+    weight = layer.weight / scale.reshape(-1, *(1 for _ in layer.weight.shape[1:]))
+    per_output = scale.reshape(-1, *(1 for _ in graph.shapes[layer.name][1:]))
+    return (
+        dataclasses.replace(
+            layer, weight=np.rint(weight).astype(np.int64), bias=np.zeros((), np.int64)
+        ),
+        dataclasses.replace(output, scale=output.scale * per_output),
+    )

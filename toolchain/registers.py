@@ -1,0 +1,135 @@
+r"""What a population's registers hold, by lowering: the one place that knows how neurons fit.
+
+A stock neuron compares :math:`v > \mathit{threshold}` and resets to zero, and its threshold
+register is one number for the population. Our neurons compare :math:`m \ge \theta_c`, per
+channel, and subtract. Two facts bridge the gap, where nothing decays and :math:`v = u +
+\mathit{bias}`:
+
+- a constant added to :math:`u`, or in the bias register, is a threshold shifted the other way;
+- on integers, :math:`m \ge \theta` is :math:`m > \theta - 1`.
+
+With the input current bounded by :math:`-N \le a \le P` at every moment of a window, and the
+constant part :math:`o_c` = bias + initial potential:
+
+**Temporal.** :math:`u` starts at :math:`o_c + \tau + 1 - \theta_c` for a register :math:`\tau`,
+and :math:`G` below that until the window is complete, where :math:`G` is the largest value that
+:math:`u` could otherwise reach. Then it stays below :math:`\tau` while it integrates. Its
+lowest value is :math:`\min_c (o_c + \tau + 1 - \theta_c - N_c) - G`.
+
+**Spatial.** Copy :math:`k` has the bias :math:`o_c + \tau + 1 - k \theta_c`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.target import Target
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the channels of a population ask of their registers, in weight units.
+
+    Attributes:
+        threshold: ``(C,)``, > 0.
+        constant: ``(C,)`` or ``(C, positions)``: bias and initial potential together.
+        low: ``(C,)``, the largest sum of negative input current, as a magnitude.
+        high: ``(C,)``, the largest sum of positive input current.
+    """
+
+    threshold: Ints
+    constant: Ints
+    low: Ints
+    high: Ints
+
+    @property
+    def constant_range(self) -> tuple[Ints, Ints]:
+        """Smallest and largest constant of each channel, ``(C,)`` each."""
+        flat = self.constant.reshape(len(self.threshold), -1)
+        return flat.min(axis=1), flat.max(axis=1)
+
+
+@dataclass(frozen=True)
+class TemporalRegisters:
+    """Registers of a population that integrates, then fires.
+
+    Attributes:
+        threshold: Of the population.
+        start: As `Demand.constant`: what ``u`` holds before any input.
+        gate: What is taken from ``u`` while it integrates.
+    """
+
+    threshold: int
+    start: Ints
+    gate: int
+
+
+@dataclass(frozen=True)
+class SpatialRegisters:
+    """Registers of the copies of a population.
+
+    Attributes:
+        threshold: Of all copies.
+        bias: ``(C, levels, ...)``: bias mantissas, at exponent 6.
+    """
+
+    threshold: int
+    bias: Ints
+
+
+def temporal_registers(demand: Demand) -> TemporalRegisters:
+    """Return the registers of the temporal lowering."""
+    threshold = int(demand.threshold.max()) - 1
+    shift = threshold + 1 - demand.threshold
+    start = demand.constant + _along(shift, demand.constant)
+    highest = demand.constant_range[1] + shift + demand.high
+    return TemporalRegisters(threshold, start, max(int(highest.max()) - threshold, 0))
+
+
+def temporal_excess(demand: Demand, target: Target) -> Bools:
+    """Tell which channels overflow ``u`` or have a threshold that no synapse can subtract.
+
+    Half of the register is for positive sums and half for negative ones, so that whether a
+    channel fits does not depend on the others.
+    """
+    shift = demand.threshold.max() - demand.threshold
+    lowest, highest = demand.constant_range
+    half = target.current_max // 2
+    overflows = (highest + shift + demand.high > half) | (demand.low - lowest - shift > half)
+    return overflows | (demand.threshold > target.weight_max << target.weight_exponent.value)
+
+
+def spatial_registers(demand: Demand, levels: int, target: Target) -> SpatialRegisters:
+    """Return the registers of the spatial lowering."""
+    steps = np.arange(1, levels + 1)
+    constant = demand.constant[:, None]
+    wanted = constant + 1 - _along(demand.threshold[:, None] * steps, constant)
+    threshold = int(np.clip(target.bias_max - wanted.max(), 0, target.threshold_max))
+    return SpatialRegisters(threshold, wanted + threshold)
+
+
+def spatial_excess(demand: Demand, levels: int, target: Target) -> Bools:
+    """Tell which channels overflow ``u`` or the bias register."""
+    bias = spatial_registers(demand, levels, target).bias
+    outside = (np.abs(bias) > target.bias_max).reshape(len(demand.threshold), -1).any(axis=1)
+    return outside | (np.maximum(demand.low, demand.high) > target.current_max)
+
+
+def shared_exponent(threshold: Ints, target: Target) -> int:
+    """Return the exponent at which one synapse can hold the largest of the thresholds."""
+    exponent = 0
+    while int(threshold.max()) > target.weight_max << exponent:
+        exponent += 1
+    return exponent
+
+
+def _along(per_channel: Ints, like: Ints) -> Ints:
+    """Append axes of length 1 until ``per_channel`` broadcasts against ``like``."""
+    return per_channel.reshape(*per_channel.shape, *(1,) * (like.ndim - per_channel.ndim))

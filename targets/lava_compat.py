@@ -48,6 +48,16 @@ def is_lava_installed() -> bool:
     return _is_installed("lava.magma")
 
 
+def require_lava() -> None:
+    """Do nothing where lava-nc is installed.
+
+    Raises:
+        MissingDependencyError: It is not; the hint has the install line.
+    """
+    if not is_lava_installed():
+        raise MissingDependencyError("lava-nc is not installed", hint=_INSTALL)
+
+
 def enable_lava() -> None:
     """Make ``import lava...`` work in this process, and failures of Lava processes visible.
 
@@ -57,8 +67,7 @@ def enable_lava() -> None:
     Raises:
         MissingDependencyError: lava-nc is not installed.
     """
-    if not is_lava_installed():
-        raise MissingDependencyError("lava-nc is not installed", hint=_INSTALL)
+    require_lava()
     # networkx tells through a warning that pandas is absent whenever Lava compiles
     warnings.filterwarnings("ignore", "pandas not found", ImportWarning)
     hash_lava_dataclasses()
@@ -155,12 +164,14 @@ def _all_services_are_done(runtime: Any) -> bool:
 
 def _failed_lava_processes(runtime: Any) -> list[str]:
     """Return one report per process of ``runtime`` that failed: its traceback or exit code."""
+    names = [process.name for process in runtime._executable.proc_builders]
     reports = []
-    for actor in runtime._messaging_infrastructure.actors:
+    for number, actor in enumerate(runtime._messaging_infrastructure.actors):
+        name = names[number] if number < len(names) else "runtime service"
         if actor.exception:
-            reports.append(actor.exception[1].rstrip())
+            reports.append(f"{name}: {actor.exception[1].rstrip()}")
         elif not actor._is_done and actor.exitcode not in (None, 0):
-            reports.append(f"{actor.name} ended with exit code {actor.exitcode}")
+            reports.append(f"{name}: ended with exit code {actor.exitcode}")
     return reports
 
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-IntegerT = TypeVar("IntegerT", bound=np.signedinteger[npt.NBitBase])
+IntegerT = TypeVar("IntegerT", np.int32, np.int64)
 
 STATE_BITS = 24
 """Width of ``u`` and ``v`` with their sign."""
@@ -67,5 +67,5 @@ def saturate(v: npt.NDArray[IntegerT]) -> npt.NDArray[IntegerT]:
 
 
 def shift(a: npt.NDArray[IntegerT], exponent: int) -> npt.NDArray[IntegerT]:
-    """Return ``a << exponent``, or ``a >> -exponent`` (toward minus infinity) for a negative one."""
+    """Return ``a << exponent``; for a negative one ``a >> -exponent``, rounded down."""
     return a << exponent if exponent >= 0 else a >> -exponent

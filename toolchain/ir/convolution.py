@@ -1,8 +1,8 @@
 """Cross-correlation and pooling windows on batches, for the reference and the simulators.
 
-Arrays are indexed channel-first throughout. In memory `convolve` puts the channels last, whatever it
-is given: a patch is then a few long runs, and the whole batch is one matrix product. Its result is a
-view of such memory, so a chain of calls never transposes.
+Arrays are indexed channel-first throughout. In memory `convolve` puts the channels last,
+whatever it is given: a patch is then a few long runs, and the whole batch is one matrix
+product. Its result is a view of such memory, so a chain of calls never transposes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Padding: TypeAlias = tuple[Pair, Pair]
 Array: TypeAlias = npt.NDArray[np.generic]
 
 _BLOCK_BYTES = 1 << 22
-"""Patches are unrolled in blocks of about this size: larger ones leave the processor's cache."""
+"""Patches are unrolled in blocks of about this size; larger ones leave the caches."""
 
 
 def output_size(

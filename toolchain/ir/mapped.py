@@ -284,8 +284,8 @@ class Window:
     Attributes:
         start: First step, counted from the sample's first step.
         length: Number of steps, >= 1.
-        copies: Neurons per unit of the graph's population: the leading factor of the circuit
-            population's channel axis, so that ``spikes.reshape(copies, C, H, W).sum(0)`` is the
+        copies: Neurons per unit of the graph's population, next to each other on the circuit
+            population's channel axis, so that ``spikes.reshape(C, copies, H, W).sum(1)`` is the
             spike count of the unit.
     """
 

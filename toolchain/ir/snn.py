@@ -30,9 +30,10 @@ class Spiking(Node):
         threshold: > 0; ``(C, 1, 1)``, ``(N,)`` or a scalar.
         initial: Membrane potential at the start of a window; half the threshold rounds instead
             of rounding down. Broadcasts like ``threshold``.
-        current: Lowest and highest input current at any moment of a window, in integers; `None`
-            before quantization.
-        bound: ``proved`` for every possible input, or ``observed`` on calibration samples.
+        low: Largest sum of negative input currents at any moment of a window, as a magnitude,
+            ``(C,)``; set by quantization.
+        high: Largest sum of positive input currents, likewise.
+        bound: Whether these are ``proved`` for every possible input, or ``observed`` on samples.
         unit: What one spike stands for in the analogue network, in units of its activation.
             Nothing is computed with it; reports compare the two networks by it.
     """
@@ -41,7 +42,8 @@ class Spiking(Node):
     threshold: Array = field(default_factory=lambda: _ONE)
     initial: Array = field(default_factory=lambda: _ZERO)
     unit: Array = field(default_factory=lambda: _ONE)
-    current: tuple[int, int] | None = None
+    low: Array = field(default_factory=lambda: _ZERO)
+    high: Array = field(default_factory=lambda: _ZERO)
     bound: str = ""
 
     def __post_init__(self) -> None:

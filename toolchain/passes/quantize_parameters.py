@@ -90,7 +90,8 @@ def _population(
             neurons,
             threshold=threshold.reshape(per_channel),
             initial=start.reshape(per_channel),
-            current=(-int(fitted.low.max()), int(fitted.high.max())),
+            low=fitted.low,
+            high=fitted.high,
             bound=bound,
         ),
     )

@@ -1,0 +1,138 @@
+"""Runs that take samples: side by side from rest, or one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.simulator._layout import from_rows
+from targets.simulator._machine import Machine
+from targets.simulator._recorder import SPIKES, Record, Recorder
+from targets.simulator._results import Activity, SampleResult, Trace, summed
+from targets.simulator._schedule import SampleSchedule
+from targets.simulator._tally import Tally, activity
+from toolchain.errors import InputDataError, UnknownNameError
+from toolchain.ir.mapped import Circuit, IntArray, Window
+
+_STATE_BYTES = 24
+_PASSING_BYTES = 24
+
+
+def run(
+    machine: Machine,
+    x: npt.NDArray[Any],
+    period: int | None,
+    record: Record,
+    counted: Mapping[str, Window],
+) -> SampleResult:
+    """Run the machine from rest over all samples of ``x``.
+
+    Args:
+        machine: Of a circuit with a timetable.
+        x: ``(samples, *input shape)``.
+        period: Steps between two samples of one run; `None` runs them side by side.
+        record: Registers to keep, by population.
+        counted: Windows of the populations whose spike counts to return.
+    """
+    circuit = machine.circuit
+    if not len(x):
+        raise InputDataError("there are no samples", node=circuit.input)
+    schedule = SampleSchedule(circuit, x, period)
+    machine.start(schedule.batch)
+    recorder = Recorder(machine, record, schedule.batch, schedule.time_steps)
+    tally = Tally(machine, len(x), period, circuit.windows)
+    readout = _Readings(machine, len(x), period)
+    for t in range(schedule.time_steps):
+        machine.step(t, *schedule.at(t))
+        recorder.add(t)
+        tally.add(t)
+        readout.add(t)
+    overflows = tally.overflows()
+    everywhere = {
+        name: inside + tally.outside[name] if name in tally.outside else inside
+        for name, inside in tally.inside.items()
+    }
+    sent = schedule.sent()
+    total = activity(machine, {**sent, **everywhere}, *overflows)
+    return SampleResult(
+        readout=readout.values(),
+        counts={
+            name: _over_copies(from_rows(tally.inside[name], circuit.nodes[name].shape), window)
+            for name, window in counted.items()
+        },
+        activity=activity(machine, {**sent, **tally.inside}, *overflows),
+        trace=traced(recorder, total if period is None else summed(total)),
+    )
+
+
+class _Readings:
+    """Register ``v`` of the readout at the step of each sample."""
+
+    def __init__(self, machine: Machine, samples: int, period: int | None) -> None:
+        self._machine = machine
+        self._readout = machine.circuit.readout
+        self._period = period
+        neurons = machine.neurons[self._readout.population] if self._readout else 0
+        self._rows = np.zeros((samples, neurons), np.int64)
+
+    def add(self, t: int) -> None:
+        """Read what is due after step ``t``."""
+        if self._readout is None:
+            return
+        elapsed = t - self._readout.step
+        v = self._machine.states[self._readout.population].v
+        if self._period is None:
+            if elapsed == 0:
+                self._rows[:] = v
+        elif elapsed >= 0 and elapsed % self._period == 0:
+            sample = elapsed // self._period
+            self._rows[sample : sample + 1] = v
+
+    def values(self) -> IntArray | None:
+        """Return what was read, ``(samples, *shape)``."""
+        if self._readout is None:
+            return None
+        return from_rows(
+            self._rows, self._machine.circuit.nodes[self._readout.population].shape
+        )
+
+
+def counted_windows(circuit: Circuit, count: Collection[str] | None) -> dict[str, Window]:
+    """Return the windows of the populations in ``count``."""
+    for name in count or ():
+        if name not in circuit.windows:
+            known = ", ".join(sorted(circuit.windows))
+            raise UnknownNameError(f"no population {name!r} has a window; known: {known}")
+    return {n: window for n, window in circuit.windows.items() if count is None or n in count}
+
+
+def _over_copies(counts: npt.NDArray[np.int32], window: Window) -> npt.NDArray[np.int32]:
+    """Add up the copies of each unit, ``(samples, *shape)`` to ``(samples, *graph shape)``."""
+    if window.copies == 1:
+        return counts
+    samples, channels = counts.shape[:2]
+    by_copy = counts.reshape(
+        samples, channels // window.copies, window.copies, *counts.shape[2:]
+    )
+    return by_copy.sum(axis=2, dtype=np.int32)
+
+
+def traced(recorder: Recorder, over_all_steps: Activity) -> Trace:
+    return Trace(
+        u=recorder.arrays("u"),
+        v=recorder.arrays("v"),
+        spikes=recorder.arrays(SPIKES),
+        activity=over_all_steps,
+    )
+
+
+def sample_bytes(machine: Machine, record: Record) -> int:
+    """Estimate the memory that one sample takes while it runs."""
+    neurons = machine.neurons
+    state = sum(_STATE_BYTES * neurons[name] for name in machine.states)
+    kept = sum(4 * neurons[name] * len(what) for name, what in record.items())
+    passing = _PASSING_BYTES * max(neurons.values())
+    return state + passing + kept * machine.circuit.latency

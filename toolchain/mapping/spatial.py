@@ -1,0 +1,63 @@
+r"""The spatial lowering as a circuit: one neuron for each level of a unit, one step a layer.
+
+Nothing holds a memory: ``u`` and ``v`` are what arrives in the step, plus the bias. Copy
+:math:`k` of a unit has the threshold :math:`k \theta` less the constant part, said by its bias
+because the threshold register is one for the population. Copies share weights, and a synapse
+reads all copies of a unit with the same weight, so their spikes add up to the count.
+
+A sample passes one layer a step, and a new one may follow in every step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolchain.ir.ann import Input, Output
+from toolchain.ir.graph import Graph
+from toolchain.ir.mapped import Circuit, Lif, Window
+from toolchain.ir.snn import OrPool, ThresholdBank
+from toolchain.mapping import MAPPINGS
+from toolchain.mapping._draft import UNITY, Draft, demand_of, layer_of
+from toolchain.registers import spatial_registers
+from toolchain.target import Target
+
+
+@MAPPINGS.register("spatial")
+def map_spatial(graph: Graph, target: Target) -> Circuit:
+    """Return the circuit of a quantized graph of `ThresholdBank` neurons.
+
+    Raises:
+        CapacityError: A payload does not fit the target, or neurons would have to be reordered.
+    """
+    draft = Draft(graph, target)
+    for node in graph:
+        if isinstance(node, Input):
+            draft.add_input(node)
+        elif isinstance(node, OrPool):
+            draft.add_pool(node)
+        elif isinstance(node, ThresholdBank):
+            _add_neurons(draft, node)
+        elif isinstance(node, Output):
+            draft.add_readout(node, decay_u=UNITY)
+    return draft.circuit(period=1)
+
+
+def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
+    shape = draft.graph.shapes[node.name]
+    layer = layer_of(draft.graph, node)
+    registers = spatial_registers(demand_of(node, layer), node.levels, draft.target)
+    channels = shape[0] * node.levels
+    per_position = registers.bias.shape[2:] != (1,)
+    positions = shape[1:] if per_position else (1,) * (len(shape) - 1)
+    draft.populations.append(
+        Lif(
+            name=node.name,
+            shape=(channels, *shape[1:]),
+            threshold=registers.threshold,
+            decay_u=UNITY,
+            decay_v=UNITY,
+            bias_mantissa=np.ascontiguousarray(registers.bias.reshape(channels, *positions)),
+        )
+    )
+    draft.windows[node.name] = Window(draft.ready(draft.behind(layer)), 1, node.levels)
+    draft.add_layer(layer, node.name, copies=node.levels)

@@ -1,0 +1,114 @@
+r"""The temporal lowering as a circuit: one neuron a unit, spikes one after another.
+
+With :math:`L` levels a population that starts to fire at step :math:`f` does so until
+:math:`f + L - 1`, and what it drives has received everything at :math:`f + L`, which is where
+that may start. A pool in between takes one step more. So, with the sample emitted at step 0,
+layers fire from 1, :math:`L + 1`, :math:`2 L + 1`, ..., each plus the number of pools before
+it.
+
+The potential of a neuron lives in ``u``, which never decays and which a spike does not reset;
+``v`` holds no memory. A synapse from the population to itself subtracts the threshold one step
+after each spike, before the next comparison. A constant source sets and gates it:
+
+- at the sample's first step, the constant part, less the gate :math:`G` if the population has
+  to wait;
+- :math:`+G` to arrive at step :math:`f`;
+- :math:`-G` to arrive at step :math:`f + L`, after the last spike, so that saturated neurons
+  stop.
+
+Constants are spread over digits to the base 128, each a payload with a weight of 8 bits.
+Everything is zeroed at the first step of the next sample, one step after the last
+self-inhibition has arrived.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from toolchain.ir.ann import Input, Output
+from toolchain.ir.graph import Graph
+from toolchain.ir.mapped import Circuit, Lif, Source, SparseSynapse, Window
+from toolchain.ir.snn import IntegrateFire, OrPool
+from toolchain.mapping import MAPPINGS
+from toolchain.mapping._draft import UNITY, Draft, demand_of, layer_of
+from toolchain.mapping._synapses import DIGIT_BITS, mantissas, self_inhibition, spread
+from toolchain.registers import TemporalRegisters, temporal_registers
+from toolchain.target import Target
+
+
+@MAPPINGS.register("temporal")
+def map_temporal(graph: Graph, target: Target) -> Circuit:
+    """Return the circuit of a quantized graph of `IntegrateFire` neurons.
+
+    Raises:
+        CapacityError: A payload does not fit the target, or neurons would have to be reordered.
+    """
+    draft = Draft(graph, target)
+    for node in graph:
+        if isinstance(node, Input):
+            draft.add_input(node)
+        elif isinstance(node, OrPool):
+            draft.add_pool(node)
+        elif isinstance(node, IntegrateFire):
+            _add_neurons(draft, node)
+        elif isinstance(node, Output):
+            draft.add_readout(node, decay_u=0)
+    return draft.circuit(period=draft.latency)
+
+
+def _add_neurons(draft: Draft, node: IntegrateFire) -> None:
+    shape = draft.graph.shapes[node.name]
+    layer = layer_of(draft.graph, node)
+    registers = temporal_registers(demand_of(node, layer))
+    draft.populations.append(
+        Lif(
+            name=node.name,
+            shape=shape,
+            threshold=registers.threshold,
+            decay_u=0,
+            decay_v=UNITY,
+        )
+    )
+    draft.windows[node.name] = Window(draft.ready(draft.behind(layer)), node.levels)
+    draft.add_layer(layer, node.name, copies=1)
+    _add_gate(draft, node.name, registers)
+    threshold = np.broadcast_to(node.threshold, shape).ravel()
+    draft.synapses.extend(self_inhibition(node.name, threshold))
+
+
+def _add_gate(draft: Draft, name: str, registers: TemporalRegisters) -> None:
+    """Add the source that sets, opens and closes a population, with its synapse."""
+    population, window = draft.populations[-1], draft.windows[name]
+    positions = int(np.prod(population.shape)) // len(registers.start)
+    start = np.broadcast_to(registers.start, (len(registers.start), positions)).ravel()
+    digits = spread(start)
+    weight = np.stack([*digits, np.ones_like(start)], axis=1)
+    mantissa, exponent = mantissas(weight)
+    units = [1 << DIGIT_BITS * place for place in range(len(digits))]
+    closed = [*(0 for _ in units), -registers.gate]
+    opened = [*(0 for _ in units), registers.gate]
+    waits = window.start > 1
+    events = [(0, [*units, -registers.gate if waits else 0])]
+    if waits:
+        events.append((window.start - 1, opened))
+    events.append((window.start + window.length - 1, closed))
+    bits = max(abs(value) for _, values in events for value in values).bit_length() + 1
+    draft.require_message(bits, name)
+    draft.sources.append(
+        Source(
+            name=f"{name}/gate",
+            shape=(len(units) + 1,),
+            message_bits=bits,
+            events=tuple((step, np.array(values, np.int64)) for step, values in events),
+        )
+    )
+    draft.synapses.append(
+        SparseSynapse(
+            name=f"{name}/gate/synapse",
+            source=f"{name}/gate",
+            target=name,
+            weight=scipy.sparse.csr_matrix(mantissa),
+            weight_exponent=exponent,
+        )
+    )

@@ -19,6 +19,8 @@ Array: TypeAlias = npt.NDArray[np.generic]
 _BLOCK_BYTES = 1 << 22
 """Patches are unrolled in blocks of about this size; larger ones leave the caches."""
 
+_SPATIAL: Any = (2, 3)  # numpy's type stub knows a single axis only
+
 
 def output_size(
     size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)
@@ -34,13 +36,13 @@ def output_size(
 
 
 def windows(
-    x: npt.NDArray[np.generic],
+    x: npt.NDArray[Any],
     kernel: Pair,
     stride: Pair = (1, 1),
     padding: Padding = ((0, 0), (0, 0)),
     dilation: Pair = (1, 1),
     fill: float = 0,
-) -> npt.NDArray[np.generic]:
+) -> npt.NDArray[Any]:
     """Return the patches a kernel sees, as a read-only view.
 
     Args:
@@ -57,7 +59,7 @@ def windows(
     if any(any(side) for side in padding):
         x = np.pad(x, ((0, 0), (0, 0), *padding), constant_values=fill)
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
-    patches = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
+    patches = np.lib.stride_tricks.sliding_window_view(x, reach, axis=_SPATIAL)
     return patches[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 

@@ -1,0 +1,132 @@
+"""Counts of spikes, per neuron while a run lasts, and what follows from them afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.simulator._machine import Machine
+from targets.simulator._results import Activity
+from targets.simulator._synapses import Carrier
+from toolchain.ir.mapped import IntArray, Window
+
+Spikes = npt.NDArray[np.integer[Any]]
+Counts = npt.NDArray[np.int32]
+
+
+class Tally:
+    """Adds up the spikes of populations, in rows of one sample each.
+
+    Attributes:
+        inside: Spikes within the population's window, or at any time if it has none,
+            ``(samples, neurons)`` by population.
+        outside: Spikes outside of the window, by population, where there were any.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        samples: int,
+        period: int | None = None,
+        windows: Mapping[str, Window] = MappingProxyType({}),
+    ) -> None:
+        """Start at 0.
+
+        Args:
+            machine: Whose spikes to count.
+            samples: Number of rows.
+            period: Steps between two samples of one run; `None` if they run side by side.
+            windows: Where the spikes of a sample are, by population.
+        """
+        self._machine = machine
+        self._samples = samples
+        self._period = period
+        self._windows = windows
+        self._so_far = [
+            {name: np.zeros(samples, np.int64) for name in counts}
+            for counts in self._overflows()
+        ]
+        self.inside: dict[str, Counts] = {name: self._zeros(name) for name in machine.states}
+        self.outside: dict[str, Counts] = {}
+
+    def add(self, t: int) -> None:
+        """Count what the machine sent in step ``t``."""
+        for name in self._machine.states:
+            sent = self._machine.sent[name]
+            if sent is not None:
+                counts, rows = self._place(name, t)
+                counts[rows] += sent.values if sent.values.dtype == bool else sent.values != 0
+        if self._period is not None:
+            for so_far, now in zip(self._so_far, self._overflows(), strict=True):
+                for name, overflows in now.items():
+                    so_far[name][self._rows(None, t)] = overflows
+
+    def overflows(self) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+        """Return saturations and wraps per sample, ``(samples,)`` by name.
+
+        In a run of one sample after the other they belong to the period in which they happened.
+        """
+        if self._period is None:
+            return self._overflows()
+        saturations, wraps = (
+            {name: np.diff(counts, prepend=0) for name, counts in so_far.items()}
+            for so_far in self._so_far
+        )
+        return saturations, wraps
+
+    def _overflows(self) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+        return self._machine.saturations(), self._machine.wraps()
+
+    def _place(self, name: str, t: int) -> tuple[Counts, slice]:
+        """Return the array and the rows where the spikes of ``name`` in step ``t`` belong."""
+        window = self._windows.get(name)
+        rows = self._rows(window, t)
+        if window is None or rows.start < rows.stop:
+            return self.inside[name], rows
+        if name not in self.outside:
+            self.outside[name] = self._zeros(name)
+        return self.outside[name], self._rows(None, t)
+
+    def _rows(self, window: Window | None, t: int) -> slice:
+        """Return the rows of the samples that step ``t`` belongs to; none if it is nobody's."""
+        if self._period is None:
+            is_inside = window is None or 0 <= t - window.start < window.length
+            return slice(0, self._samples if is_inside else 0)
+        if window is None:
+            row = min(t // self._period, self._samples - 1)
+            return slice(row, row + 1)
+        elapsed = t - window.start
+        first = max((elapsed - window.length) // self._period + 1, 0)
+        last = min(elapsed // self._period, self._samples - 1)
+        return slice(first, max(last + 1, first))
+
+    def _zeros(self, name: str) -> Counts:
+        return np.zeros((self._samples, self._machine.neurons[name]), np.int32)
+
+
+def activity(
+    machine: Machine,
+    spikes: Mapping[str, npt.NDArray[np.integer[Any]]],
+    saturations: Mapping[str, IntArray],
+    wraps: Mapping[str, IntArray],
+) -> Activity:
+    """Return what ``spikes``, ``(samples, neurons)`` by source and population, amount to."""
+    return Activity(
+        spikes={name: counts.sum(axis=1, dtype=np.int64) for name, counts in spikes.items()},
+        synaptic_operations={
+            synapse.name: _operations(spikes[synapse.source], machine.carriers[synapse.name])
+            for synapse in machine.circuit.synapses
+            if synapse.name in machine.carriers
+        },
+        saturations=saturations,
+        wraps=wraps,
+    )
+
+
+def _operations(spikes: npt.NDArray[np.integer[Any]], synapse: Carrier) -> IntArray:
+    """Return spikes times fan-out, summed; float64 is exact far beyond what can be counted."""
+    return (spikes.astype(np.float64) @ synapse.fan_out.astype(np.float64)).astype(np.int64)

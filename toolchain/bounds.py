@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.ann import Conv, Dense, Input
+from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Floats, compute, counts_of
+from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
 
 Layer: TypeAlias = Dense | Conv
@@ -38,31 +39,28 @@ def proved_sums(layer: Layer, low: int, high: int) -> Sums:
     return negative * high - positive * low, positive * high - negative * low
 
 
-def observed_sums(graph: Graph, layer: Layer, x: npt.NDArray[np.generic]) -> Sums:
-    """Return the largest sums of negative and of positive terms on samples.
+def observed_sums(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Sums]:
+    """Return the largest sums of negative and of positive terms on samples, by layer.
 
     Args:
         graph: Converted or later.
-        layer: A layer of it.
         x: ``(samples, *source_shape)``.
     """
-    counts: Floats = np.asarray(x, np.float64)
-    for node in graph:
-        if node.name == layer.name:
-            break
-        counts = counts_of(compute(node, counts))
-    raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
-    up = _apply(layer, raised, 1) + _apply(layer, lowered, -1)
-    down = _apply(layer, raised, -1) + _apply(layer, lowered, 1)
-    return down, up
+    sums = {}
+    for node, counts, _ in sweep(graph, x):
+        if isinstance(node, (Dense, Conv)):
+            raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
+            up = _largest(node, raised, 1) + _largest(node, lowered, -1)
+            down = _largest(node, raised, -1) + _largest(node, lowered, 1)
+            sums[node.name] = (down, up)
+    return sums
 
 
-def _apply(layer: Layer, counts: Floats, sign: int) -> Floats:
+def _largest(layer: Layer, counts: Floats, sign: int) -> Floats:
     """Return the largest sums ``(C,)`` through the weights of one sign, as magnitudes."""
     if not counts.any():
         return np.zeros(len(layer.weight))
-    half = dataclasses.replace(
-        layer, weight=np.maximum(sign * layer.weight, 0), bias=np.zeros(())
-    )
-    sums = counts_of(compute(half, counts))
+    weight = np.maximum(sign * layer.weight, 0)
+    half = dataclasses.replace(layer, weight=weight, bias=np.zeros(()))
+    sums = count(half, counts)
     return sums.max(axis=(0, *range(2, sums.ndim)))

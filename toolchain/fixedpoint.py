@@ -35,7 +35,7 @@ INPUT_SHIFT = 6
 """Input currents and thresholds are shifted left by this much to meet ``u`` and ``v``."""
 
 
-def decay(x: npt.NDArray[IntegerT], lost: int) -> npt.NDArray[IntegerT]:
+def decay(x: npt.NDArray[IntegerT], lost: int | npt.NDArray[np.int64]) -> npt.NDArray[IntegerT]:
     """Return ``x * (4096 - lost) / 4096``, truncated toward zero.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 from toolchain.calibration import Calibration
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.verify import verify
+from toolchain.ir.verify import verify, verify_phase
 from toolchain.registry import Registry
 from toolchain.target import Target
 
@@ -119,5 +119,5 @@ def run_phase(graph: Graph, phase: Phase, context: Context) -> Iterator[tuple[st
         if graph is before:
             break
     graph = graph.at_phase(phase)
-    verify(graph)
+    verify_phase(graph)
     yield phase.name.lower(), graph

@@ -75,8 +75,9 @@ class Lif:
         name: Unique in the circuit.
         shape: ``(C, H, W)`` or ``(N,)``.
         threshold: Mantissa, 0 to 131071; a scalar, or an array that broadcasts to ``shape``.
-        decay_u: 4096ths of ``u`` lost per step, 0 to 4096 (Lava's ``du`` + 1).
-        decay_v: 4096ths of ``v`` lost per step, 0 to 4096 (Lava's ``dv``).
+        decay_u: 4096ths of ``u`` lost per step, 0 to 4096 (Lava's ``du`` + 1); a scalar, or an
+            array that broadcasts to ``shape``.
+        decay_v: 4096ths of ``v`` lost per step, 0 to 4096 (Lava's ``dv``), likewise.
         bias_mantissa: Scalar or array that broadcasts to ``shape``.
         bias_exponent: Power of two the mantissa is scaled by; 6 makes it weight units.
         reset_interval: Time steps between two resets; `None` for no reset.
@@ -88,8 +89,8 @@ class Lif:
     name: str
     shape: Shape
     threshold: int | IntArray
-    decay_u: int = 0
-    decay_v: int = 0
+    decay_u: int | IntArray = 0
+    decay_v: int | IntArray = 0
     bias_mantissa: int | IntArray = 0
     bias_exponent: int = 6
     reset_interval: int | None = None
@@ -220,7 +221,8 @@ class DenseSynapse(Synapse):
         weight: Mantissas ``(out, in)`` as the chip holds them: of one sign within -255 to 255,
             or of mixed sign even within -256 to 254.
         weight_exponent: Power of two every sum is scaled by.
-        delay: Extra time steps per *input* neuron ``(in,)``, 0 to 62; `None` for none.
+        delay: Extra time steps, 0 to 62: per *input* neuron ``(in,)``, or an array that
+            broadcasts to ``(out, in)``; `None` for none.
     """
 
     weight: IntArray

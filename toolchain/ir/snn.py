@@ -33,7 +33,7 @@ class Spiking(Node):
         low: Largest sum of negative input currents at any moment of a window, as a magnitude,
             ``(C,)``; set by quantization.
         high: Largest sum of positive input currents, likewise.
-        bound: Whether these are ``proved`` for every possible input, or ``observed`` on samples.
+        bound: ``proved`` for every possible input, or ``observed`` on samples.
         unit: What one spike stands for in the analogue network, in units of its activation.
             Nothing is computed with it; reports compare the two networks by it.
     """

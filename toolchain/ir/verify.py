@@ -43,16 +43,25 @@ _HINTS = {
 
 
 def verify(graph: Graph) -> None:
-    """Check a graph against the invariants of its phase.
+    """Check what holds of every graph: order, shapes, and that no node of the model is lost.
 
     Raises:
-        VerifyError: One is broken; it names the node.
+        VerifyError: Something does not; the error names the node.
     """
     graph.shapes  # noqa: B018  (computing the shapes checks order and fit)
     for kind in (Input, Output):
         if len(graph.of_type(kind)) != 1:
             raise VerifyError(f"{len(graph.of_type(kind))} nodes are {kind.__name__}, not one")
     _verify_nothing_dropped(graph)
+
+
+def verify_phase(graph: Graph) -> None:
+    """Check a graph, and the invariants of the phase that it has been through.
+
+    Raises:
+        VerifyError: One is broken; the error names the node.
+    """
+    verify(graph)
     if graph.phase is not Phase.IMPORT:
         for node in graph:
             _verify_kind(node, graph.phase)
@@ -86,7 +95,7 @@ def _verify_kind(node: Node, phase: Phase) -> None:
 
 
 def _verify_alternation(graph: Graph) -> None:
-    """Between two linear layers there is an activation, and before each activation one layer."""
+    """Check that between two linear layers there is an activation, and before each one layer."""
     for node in graph:
         source = graph.feeder(node)
         if isinstance(node, _LINEAR) and isinstance(source, _LINEAR):
@@ -113,5 +122,5 @@ def _verify_integers(graph: Graph) -> None:
     for node in graph:
         for name in ("weight", "bias", "threshold", "initial"):
             value = getattr(node, name, None)
-            if value is not None and not np.issubdtype(np.asarray(value).dtype, np.integer):
-                raise VerifyError(f"{name} is not an integer after quantization", node=node.name)
+            if value is not None and np.asarray(value).dtype.kind != "i":
+                raise VerifyError(f"{name} is not an integer", node=node.name)

@@ -111,7 +111,7 @@ def self_inhibition(population: str, threshold: Ints) -> tuple[SparseSynapse, ..
             name=f"{population}/reset{place}",
             source=population,
             target=population,
-            weight=scipy.sparse.csr_matrix(scipy.sparse.diags(-digit)),
+            weight=scipy.sparse.csr_matrix(scipy.sparse.diags(-digit, dtype=np.int64)),
             weight_exponent=shift,
         )
         for place, (digit, shift) in enumerate(digits)

@@ -1,7 +1,7 @@
 """Importers, one ONNX operator family per file.
 
-An importer turns one ONNX node into primitives of `toolchain.ir.ann`, or into nothing but another
-view of the values it reads::
+An importer turns one ONNX node into primitives of `toolchain.ir.ann`, or into nothing but
+another view of the values it reads::
 
     @IMPORTERS.register("Relu")
     @versions(6, 13, 14)

@@ -12,6 +12,10 @@ so the kernel is the sum of copies of :math:`K_1` placed :math:`d_2 s_1` apart a
 where no window of the pool that the layer's padding stands for reaches into the input. Before a
 dense layer the pool spreads each column over its window. A pool that no layer follows is a
 convolution with ones.
+
+Behind a convolution the two change places: with its stride :math:`s_1` and kernel :math:`K_1`
+the kernel is the sum of copies of :math:`K_1` placed :math:`s_1` apart, one for each position
+in the window, exactly if the pool pads nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Conv, Dense, Rearrange, SumPool
+from toolchain.ir.ann import Conv, Dense, Output, Rearrange, Relu, SumPool
+from toolchain.ir.convolution import windows
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Shape
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
@@ -36,24 +41,63 @@ def compose_sum_pool(graph: Graph, _: Context) -> Graph:
 
 
 def _compose(graph: Graph, pool: SumPool) -> Graph:
-    user = graph.only_user(pool.name)
-    shape = graph.shapes[pool.inputs[0]]
+    layer, user = graph.producer(pool), graph.only_user(pool.name)
     if isinstance(user, Conv):
-        if not _is_exact(pool, user, shape):
-            return graph
-        composed = _into_convolution(pool, user)
-        composed = dataclasses.replace(composed, origin=pool.origin + user.origin)
-        return graph.swap(composed).bypass(pool.name)
+        return _with_convolution_after(graph, pool, user)
     if isinstance(user, Rearrange) and user.order is None:
         dense = graph.only_user(user.name)
         if isinstance(dense, Dense):
-            weight = _spread(dense.weight, pool, shape, graph.shapes[pool.name])
-            composed_dense = dataclasses.replace(
-                dense, weight=weight, origin=pool.origin + dense.origin
+            return _with_dense_after(graph, pool, user, dense)
+    if isinstance(layer, Conv) and graph.only_user(layer.name) is pool:
+        return _with_convolution_before(graph, layer, pool)
+    if isinstance(user, (Relu, Output)):
+        return graph.swap(_as_convolution(pool, graph.shapes[pool.name][0]))
+    return graph
+
+
+def _with_convolution_after(graph: Graph, pool: SumPool, layer: Conv) -> Graph:
+    if not _is_exact(pool, layer, graph.shapes[pool.inputs[0]]):
+        return graph
+    composed = _into_convolution(pool, layer)
+    composed = dataclasses.replace(composed, origin=pool.origin + layer.origin)
+    return graph.swap(composed).bypass(pool.name)
+
+
+def _with_dense_after(graph: Graph, pool: SumPool, flat: Rearrange, dense: Dense) -> Graph:
+    shape = graph.shapes[pool.inputs[0]]
+    weight = _spread(dense.weight, pool, shape, graph.shapes[pool.name])
+    composed = dataclasses.replace(dense, weight=weight, origin=pool.origin + dense.origin)
+    wider = dataclasses.replace(flat, shape=(int(np.prod(shape)),))
+    return graph.swap(wider, composed).bypass(pool.name)
+
+
+def _with_convolution_before(graph: Graph, layer: Conv, pool: SumPool) -> Graph:
+    if any(any(side) for side in pool.padding):
+        return graph
+    reach = tuple(d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel, strict=True))
+    rows, columns = (
+        step * (k - 1) + r for step, k, r in zip(layer.stride, pool.kernel, reach, strict=True)
+    )
+    weight = np.zeros((*layer.weight.shape[:2], rows, columns), layer.weight.dtype)
+    for i in range(pool.kernel[0]):
+        for j in range(pool.kernel[1]):
+            top, left = i * layer.stride[0], j * layer.stride[1]
+            down, right = layer.dilation
+            weight[:, :, top : top + reach[0] : down, left : left + reach[1] : right] += (
+                layer.weight
             )
-            flat = dataclasses.replace(user, shape=(int(np.prod(shape)),))
-            return graph.swap(flat, composed_dense).bypass(pool.name)
-    return graph.swap(_as_convolution(pool, shape[0]))
+    bias = np.broadcast_to(layer.bias, graph.shapes[layer.name])[None]
+    summed = windows(bias, pool.kernel, pool.stride).sum(axis=(4, 5))[0]
+    corner = summed[:, :1, :1]
+    composed = dataclasses.replace(
+        layer,
+        weight=weight,
+        bias=corner if bool(np.all(summed == corner)) else summed,
+        stride=(layer.stride[0] * pool.stride[0], layer.stride[1] * pool.stride[1]),
+        dilation=(1, 1),
+        origin=layer.origin + pool.origin,
+    )
+    return graph.swap(composed).bypass(pool.name)
 
 
 def _is_exact(pool: SumPool, layer: Conv, shape: Shape) -> bool:
@@ -90,7 +134,6 @@ def _into_convolution(pool: SumPool, layer: Conv) -> Conv:
     )
     return dataclasses.replace(
         layer,
-        inputs=pool.inputs,
         weight=weight,
         stride=(layer.stride[0] * pool.stride[0], layer.stride[1] * pool.stride[1]),
         padding=((top_pads, bottom_pads), (left_pads, right_pads)),

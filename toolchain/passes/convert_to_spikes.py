@@ -29,8 +29,11 @@ from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import MultiThreshold
 from toolchain.rewriting import Context, compiler_pass
+from toolchain.target import Target
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+_RESOLUTION_MIN = 16
 
 
 @compiler_pass("convert-to-spikes", phase=Phase.CONVERT)
@@ -57,9 +60,10 @@ def convert_to_spikes(graph: Graph, context: Context) -> Graph:
             units[node.name] = np.ones(())
         elif isinstance(node, Relu):
             statistics = context.calibration.activations[node.name]
-            thresholds = _without_dead(method(statistics, context.levels))
-            units[node.name] = thresholds.reshape(-1, *(1 for _ in shape[1:]))
             layer = converted[node.inputs[0]]
+            thresholds = _without_dead(method(statistics, context.levels))
+            thresholds = np.maximum(thresholds, _resolvable(layer, context.target))
+            units[node.name] = thresholds.reshape(-1, *(1 for _ in shape[1:]))
             converted[layer.name] = _per_threshold(layer, units[node.name])
             node = _neurons(node, context.levels, units[node.name])
         else:
@@ -86,6 +90,18 @@ def _without_dead(thresholds: Floats) -> Floats:
     """Give channels that are never active the middle threshold of the others."""
     active = thresholds[thresholds > 0]
     return np.where(thresholds > 0, thresholds, np.median(active) if active.size else 1.0)
+
+
+def _resolvable(layer: Node, target: Target) -> Floats:
+    """Return the smallest threshold of each channel that integers can tell apart, ``(C,)``.
+
+    The largest weight becomes the target's largest integer, and the threshold should be at
+    least `_RESOLUTION_MIN` then. It matters for channels that are hardly ever active.
+    """
+    if not isinstance(layer, (Dense, Conv)):
+        raise TypeError(f"{layer.name} is no layer")
+    largest = np.abs(layer.weight).reshape(len(layer.weight), -1).max(axis=1)
+    return largest * (_RESOLUTION_MIN / target.weight_max)
 
 
 def _per_step(layer: Dense | Conv, unit: Floats) -> Dense | Conv:

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.ann import Conv, Dense
+from toolchain.ir.counts import count
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.reference import Floats, Value, compute, counts_of
+from toolchain.ir.reference import Floats
 from toolchain.ir.snn import MultiThreshold
 from toolchain.rewriting import Context, compiler_pass
 
@@ -36,16 +37,16 @@ def correct_bias(graph: Graph, context: Context) -> Graph:
     if context.calibration is None or not graph.of_type(MultiThreshold):
         return graph
     corrected: dict[str, Node] = {}
-    value: Value = np.asarray(context.calibration.x, np.float64)
+    value: Floats = np.asarray(context.calibration.x, np.float64)
     for node in graph:
         if isinstance(node, MultiThreshold):
             layer = graph.producer(node)
             mean = context.calibration.activations[node.name].mean
             wanted = mean / np.broadcast_to(node.unit.ravel(), mean.shape)
             if isinstance(layer, (Dense, Conv)):
-                corrected[layer.name], value = _correct(layer, node, counts_of(value), wanted)
+                corrected[layer.name], value = _correct(layer, node, value, wanted)
         else:
-            value = compute(node, value)
+            value = count(node, value)
         corrected[node.name] = node
     return graph.with_nodes(corrected.values())
 
@@ -61,9 +62,9 @@ def _correct(
         a: Its output, ``(batch, *shape)``.
         wanted: Mean count of each channel, ``(C,)``.
     """
-    before = counts_of(compute(neurons, a))
+    before = count(neurons, a)
     step = (wanted - _channel_mean(before)).reshape(-1, *(1 for _ in a.shape[2:]))
-    after = counts_of(compute(neurons, a + step))
+    after = count(neurons, a + step)
     is_closer = np.abs(wanted - _channel_mean(after)) < np.abs(wanted - _channel_mean(before))
     kept = np.where(is_closer.reshape(step.shape), step, 0.0)
     counts = np.where(is_closer.reshape(step.shape), after, before)

@@ -24,6 +24,8 @@ undoes it.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -40,6 +42,7 @@ from toolchain.rewriting import Context, compiler_pass
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
+Observation: TypeAlias = Callable[[], dict[str, Sums]]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _MARGIN = 1.25
@@ -56,13 +59,16 @@ def quantize_parameters(graph: Graph, context: Context) -> Graph:
         RangeError: A layer fits no register even at the lowest resolution.
     """
     quantized: dict[str, Node] = {node.name: node for node in graph}
+    seen = None
+    if context.calibration is not None:
+        seen = functools.cache(functools.partial(observed_sums, graph, context.calibration.x))
     for node in graph:
         layer = graph.feeder(node)
         if not isinstance(layer, (Dense, Conv)) or layer.weight.dtype.kind == "i":
             continue
         if isinstance(node, Spiking):
             quantized[layer.name], quantized[node.name] = _population(
-                graph, layer, node, context
+                graph, layer, node, context, seen
             )
         elif isinstance(node, Output):
             quantized[layer.name], quantized[node.name] = _readout(graph, layer, node, context)
@@ -71,14 +77,13 @@ def quantize_parameters(graph: Graph, context: Context) -> Graph:
 
 
 def _population(
-    graph: Graph, layer: Layer, neurons: Spiking, context: Context
+    graph: Graph, layer: Layer, neurons: Spiking, context: Context, seen: Observation | None
 ) -> tuple[Layer, Spiking]:
-    bound = "proved"
-    fitted = _Fit(layer, neurons, input_range(graph, layer)).finest(context.target)
-    if context.calibration is not None:
-        seen = observed_sums(graph, layer, context.calibration.x)
-        finer = _Fit(layer, neurons, input_range(graph, layer), seen).finest(context.target)
-        if np.median(fitted.threshold / finer.threshold) < _LOSS_MAX:
+    fit = _Fit(layer, neurons, input_range(graph, layer))
+    bound, fitted = "proved", fit.finest(context.target)
+    if seen is not None and _loss(fitted, fit.unbounded(context.target)) > _LOSS_MAX:
+        finer = dataclasses.replace(fit, seen=seen()[layer.name]).finest(context.target)
+        if _loss(fitted, finer) > _LOSS_MAX:
             bound, fitted = "observed", finer
     per_channel = (-1, *(1 for _ in graph.shapes[neurons.name][1:]))
     threshold, start = fitted.threshold, fitted.threshold // 2
@@ -139,6 +144,11 @@ class _Fit:
                 excess, np.floor(threshold * _SHRINK).astype(np.int64), threshold
             )
 
+    def unbounded(self, target: Target) -> _Integers:
+        """Return the integers that only the width of the weights limits."""
+        nothing = np.zeros(len(self.layer.weight))
+        return dataclasses.replace(self, seen=(nothing, nothing)).finest(target)
+
     @property
     def _is_temporal(self) -> bool:
         return isinstance(self.neurons, IntegrateFire)
@@ -174,6 +184,11 @@ class _Fit:
         if self._is_temporal:
             return temporal_excess(integers, target)
         return spatial_excess(integers, self.neurons.levels, target)
+
+
+def _loss(coarse: _Integers, fine: _Integers) -> float:
+    """Return the share of the resolution that the typical channel loses."""
+    return 1.0 - float(np.median(coarse.threshold / fine.threshold))
 
 
 def _with_one_exponent(threshold: Ints, target: Target) -> Ints:

@@ -1,0 +1,253 @@
+"""Types of all values, and the values of those that do not depend on the sample.
+
+Nodes are visited in the order they run. ONNX infers the type of what each computes; where all
+it reads is constant, or where it asks for a shape, ONNX's own reference evaluator computes it.
+A model can ask for any amount of work in a few bytes, so only operators whose work is bounded by
+what they read and write are computed, and only while that is little enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+import onnx.shape_inference
+from onnx.reference import ReferenceEvaluator
+
+from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.model_file import ModelFile
+from toolchain.ir.node import Array
+
+LARGEST_ELEMENTS = 2**27
+"""Elements of all computed constants together."""
+
+_LARGEST_KNOWN = 1024
+"""Elements up to which shape inference is told a constant: shapes and the like are smaller."""
+
+_PRODUCTS_PER_ELEMENT = 64
+"""Multiplications that take as long as making one element."""
+
+FOLDED = (
+    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Concat", "Constant",
+    "ConstantOfShape", "DequantizeLinear", "Div", "Equal", "Erf", "Exp", "Expand",
+    "Flatten", "Floor", "Gather", "Gemm", "Greater", "GreaterOrEqual", "Identity", "Less",
+    "LessOrEqual", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad",
+    "Pow", "QuantizeLinear", "Range", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "Reshape", "Round", "Shape", "Sigmoid", "Sign", "Size",
+    "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile",
+    "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
+)  # fmt: skip
+"""Operators that may have constants alone as inputs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """What is known of a model's values before any sample is there.
+
+    Attributes:
+        types: By name of the value; with the batch axis, of length 1.
+        constants: By name of the value.
+        folded: Names of the nodes that were computed, with the elements each made.
+    """
+
+    types: dict[str, onnx.TypeProto] = field(default_factory=dict)
+    constants: dict[str, Array] = field(default_factory=dict)
+    folded: dict[str, int] = field(default_factory=dict)
+
+    def shape(self, value: str) -> tuple[int, ...] | None:
+        """Return the shape of a value with its batch axis, `None` if it is not known."""
+        if value not in self.types or not self.types[value].tensor_type.HasField("shape"):
+            return None
+        tensor = self.types[value].tensor_type
+        sizes = [
+            size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim
+        ]
+        return None if min(sizes, default=0) < 0 else tuple(sizes)
+
+    def dtype(self, value: str) -> str:
+        """Return the name of the element type of a value."""
+        code = self.types[value].tensor_type.elem_type
+        return str(onnx.helper.tensor_dtype_to_np_dtype(code).name) if code else "nothing"
+
+
+def resolve(
+    file: ModelFile, sample: str, sample_type: onnx.TypeProto, line: Collection[onnx.NodeProto]
+) -> Resolved:
+    """Compute what does not depend on the sample, and infer the types of the rest.
+
+    Args:
+        file: The model.
+        sample: Name of the input that carries the sample.
+        sample_type: Of that input, with a batch axis of length 1.
+        line: The nodes that depend on the sample.
+
+    Raises:
+        ImportModelError: ONNX finds a node inconsistent, or constants are not finite or too
+            large; it names the node or initializer.
+        UnsupportedOpError: A constant comes from an operator that is not computed on import.
+    """
+    known = Resolved({sample: sample_type})
+    free = _bounds_of_clips(file.proto.graph)
+    for tensor in file.proto.graph.initializer:
+        _learn(known, tensor.name, _initializer(tensor, finite=tensor.name not in free))
+    dependent = {node.name for node in line}
+    for node in file.proto.graph.node:
+        types = _infer(known, node, file.opset)
+        if node.name in dependent:
+            known.types.update(types)
+        else:
+            _fold(known, node, types, file)
+    return known
+
+
+def _bounds_of_clips(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the names of values that may be infinite, because they only limit others."""
+    bounds = {name for n in graph.node if n.op_type == "Clip" for name in n.input[1:]}
+    others = {
+        name for n in graph.node for name in (n.input[:1] if n.op_type == "Clip" else n.input)
+    }
+    return frozenset(bounds - others)
+
+
+def _initializer(tensor: onnx.TensorProto, *, finite: bool) -> Array:
+    try:
+        array: Array = onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, OverflowError, MemoryError):
+        raise ImportModelError(
+            f"has shape {tuple(tensor.dims)}, which does not fit the elements in the file",
+            node=tensor.name,
+            hint="export the model again",
+        ) from None
+    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise ImportModelError(
+            f"has {count} of {array.size} elements that are not finite",
+            node=tensor.name,
+            hint="train the model again: its weights overflowed",
+        )
+    return array
+
+
+def _learn(known: Resolved, name: str, array: Array) -> None:
+    known.constants[name] = array
+    code = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+    known.types[name] = onnx.helper.make_tensor_type_proto(code, array.shape)
+
+
+def _infer(known: Resolved, node: onnx.NodeProto, opset: int) -> Mapping[str, onnx.TypeProto]:
+    """Return the types of what a node computes, as ONNX infers them."""
+    small = {
+        name: onnx.numpy_helper.from_array(known.constants[name], name)
+        for name in node.input
+        if name in known.constants and known.constants[name].size <= _LARGEST_KNOWN
+    }
+    try:
+        return dict(
+            onnx.shape_inference.infer_node_outputs(
+                schema_of(node, opset),
+                node,
+                {name: known.types[name] for name in node.input if name},
+                small,
+                opset_imports=[onnx.helper.make_opsetid("", opset)],
+            )
+        )
+    except (
+        onnx.shape_inference.InferenceError,
+        onnx.checker.ValidationError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise ImportModelError(
+            f"{node.op_type} is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",
+            node=node.name,
+        ) from None
+
+
+def schema_of(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:
+    """Return the operator of a node, in the version that an opset has.
+
+    Raises:
+        UnsupportedOpError: There is none.
+    """
+    try:
+        return onnx.defs.get_schema(node.op_type, opset, "")
+    except onnx.defs.SchemaError:
+        raise UnsupportedOpError(
+            f"{node.op_type} is no operator of opset {opset}", node=node.name
+        ) from None
+
+
+def _fold(
+    known: Resolved, node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], file: ModelFile
+) -> None:
+    if node.op_type not in FOLDED:
+        raise UnsupportedOpError(
+            f"{node.op_type} makes a constant, and is not one of the operators that are computed "
+            "on import",
+            node=node.name,
+            hint="fold constants when exporting, or with onnxruntime's offline optimization",
+        )
+    known.types.update(types)
+    if node.op_type in ("Shape", "Size") and node.input[0] not in known.constants:
+        _learn(known, node.output[0], _shape_array(known, node))
+    else:
+        _check_work(known, node)
+        for name, array in _evaluate(known, node, file).items():
+            _learn(known, name, array)
+    made = sum(known.constants[name].size for name in node.output if name)
+    known.folded[node.name] = made
+
+
+def _shape_array(known: Resolved, node: onnx.NodeProto) -> Array:
+    """Return what `Shape` or `Size` computes, without the values."""
+    shape = known.shape(node.input[0])
+    if shape is None:
+        raise ImportModelError(
+            f"{node.op_type} reads a value whose shape is not fixed", node=node.name
+        )
+    if node.op_type == "Size":
+        return np.array(math.prod(shape), np.int64)
+    limits = {a.name: a.i for a in node.attribute}
+    return np.array(shape[limits.get("start", 0) : limits.get("end", len(shape))], np.int64)
+
+
+def _check_work(known: Resolved, node: onnx.NodeProto) -> None:
+    """Refuse a node that would make more elements than are left, or multiply too long."""
+    shapes = [known.shape(name) for name in node.output if name]
+    made = math.inf if None in shapes else sum(math.prod(shape or ()) for shape in shapes)
+    work = made
+    if node.op_type in ("MatMul", "Gemm"):
+        work *= max(known.constants[node.input[0]].shape, default=1) / _PRODUCTS_PER_ELEMENT
+    if max(made, work) > LARGEST_ELEMENTS - sum(known.folded.values()):
+        amount = "an unknown number of" if made == math.inf else str(made)
+        raise ImportModelError(
+            f"{node.op_type} makes a constant of {amount} elements; {LARGEST_ELEMENTS} are "
+            "computed on import at most",
+            node=node.name,
+            hint="fold constants when exporting",
+        )
+
+
+def _evaluate(known: Resolved, node: onnx.NodeProto, file: ModelFile) -> dict[str, Array]:
+    inputs = {name: known.constants[name] for name in node.input if name}
+    single = onnx.helper.make_function(
+        "import",
+        "Constant",
+        list(inputs),
+        [name for name in node.output if name],
+        [node],
+        [onnx.helper.make_opsetid("", file.opset)],
+    )
+    try:
+        with np.errstate(all="ignore"):
+            results = ReferenceEvaluator(single).run(None, inputs, attributes={})
+    except Exception as error:
+        raise ImportModelError(
+            f"{node.op_type} cannot be computed: {error}".splitlines()[0], node=node.name
+        ) from error
+    return dict(zip(single.output, map(np.asarray, results), strict=True))

@@ -1,0 +1,92 @@
+"""Weights in files beside the model, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import onnx
+
+from toolchain.errors import ImportModelError
+
+
+def load_external_data(model: onnx.ModelProto, path: Path) -> list[Path]:
+    """Move the elements of all tensors into the model.
+
+    A model is a stranger's file: what it names must lie in its own folder, by a relative path
+    without ``..`` and through no link that leads out of it.
+
+    Args:
+        model: Is changed.
+        path: Where it was read from.
+
+    Returns:
+        The files read, in the order of their names.
+
+    Raises:
+        ImportModelError: A file is outside, missing or too short; it names the tensor.
+    """
+    folder = path.parent.resolve()
+    files = set()
+    for tensor in _tensors(model):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        file = _inside(folder, entries.get("location", ""), tensor.name)
+        tensor.raw_data = _read(file, entries, tensor)
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+        files.add(file)
+    return sorted(files)
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from model.graph.initializer
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _inside(folder: Path, location: str, tensor: str) -> Path:
+    """Return the file that ``location`` names, which must be one in ``folder``."""
+    parts = PurePosixPath(location.replace("\\", "/")).parts
+    absolute = PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor
+    if not location or absolute or ".." in parts or "\0" in location:
+        raise ImportModelError(
+            f"has its data in {location!r}; a file in the model's folder is supported",
+            node=tensor,
+            hint="save the model with its weights inside, or beside it",
+        )
+    file = (folder / location).resolve()
+    if not file.is_relative_to(folder):
+        raise ImportModelError(
+            f"has its data in {location!r}, which leads out of the model's folder", node=tensor
+        )
+    if not file.is_file():
+        raise ImportModelError(
+            f"has its data in {location!r}, and there is no such file in the model's folder",
+            node=tensor,
+            hint="copy the file from where the model comes from",
+        )
+    return file
+
+
+def _read(file: Path, entries: dict[str, str], tensor: onnx.TensorProto) -> bytes:
+    size = file.stat().st_size
+    try:
+        offset = int(entries.get("offset", "0"))
+        length = int(entries.get("length", str(size - offset)))
+    except ValueError:
+        offset = length = -1
+    if offset < 0 or length < 0 or offset + length > size:
+        raise ImportModelError(
+            f"has its data in bytes {entries.get('offset', '0')} and on of {file.name!r}, "
+            f"{entries.get('length', 'the rest')} of them; the file has {size}",
+            node=tensor.name,
+            hint="copy the file again from where the model comes from",
+        )
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(length)

@@ -1,0 +1,251 @@
+"""From a model to a graph, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx.helper
+import onnx.shape_inference
+
+from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.constants import Resolved, resolve, schema_of
+from toolchain.frontend.model_file import ModelFile, read_model
+from toolchain.frontend.single_line import line_of_nodes
+from toolchain.ir.ann import Input
+from toolchain.ir.graph import Graph
+from toolchain.ir.node import Shape
+from toolchain.ops import IMPORTERS, Call, Value
+from toolchain.ops._builder import GraphBuilder
+from toolchain.ops._call import Constant
+from toolchain.ops._call import Input as CallInput
+
+_SAMPLE_DTYPES = (
+    "float16", "float32", "float64", "uint8", "int8", "uint16", "int16", "int32", "int64",
+)  # fmt: skip
+_ACTIVATIONS = (
+    "Celu", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu",
+    "Selu", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModel:
+    """A model as a graph, and what is needed to run the model itself beside it.
+
+    Attributes:
+        graph: In phase IMPORT.
+        name: Stem of the file's name.
+        path: Where the model was read from.
+        sha256: Of the file, or of the file and then its external files in the order of their
+            names.
+        opset: Version of the ONNX operators.
+        input_name: Of the only input.
+        input_dtype: Name of its element type, as NumPy has it: ``"float32"``.
+        input_shape: Without the batch axis.
+        has_fixed_batch: Whether the model takes one sample at a time, rather than any number.
+        output_name: Of the only output.
+        output_shape: Without the batch axis.
+        model_bytes: The serialized model with its external data inside, every node named.
+    """
+
+    graph: Graph
+    name: str
+    path: Path
+    sha256: str
+    opset: int
+    input_name: str
+    input_dtype: str
+    input_shape: Shape
+    has_fixed_batch: bool
+    output_name: str
+    output_shape: Shape
+    model_bytes: bytes
+
+
+def import_model(path: Path) -> ImportedModel:
+    """Read an ONNX model and say it in primitives.
+
+    Args:
+        path: Of the model; weights may be in files in the same folder.
+
+    Raises:
+        ImportModelError: It is no model that can be read, or it is inconsistent; it names the
+            file, node or initializer.
+        UnsupportedOpError: A node cannot be said in primitives; it names the node.
+    """
+    file = read_model(Path(path))
+    graph = file.proto.graph
+    sample, has_fixed_batch = _bind_batch(graph, file.path)
+    line = line_of_nodes(graph, sample.name)
+    if not any(graph.output[0].name in node.output for node in line):
+        raise ImportModelError(
+            "does not depend on the network's input", node=graph.output[0].name
+        )
+    for node in line:
+        _require_importer(node, file.opset)
+    known = resolve(file, sample.name, sample.type, line)
+    _check_declared(file)
+    nodes = _import_line(file, sample.name, line, known)
+    output_name = graph.output[0].name
+    return ImportedModel(
+        graph=nodes,
+        name=file.path.stem,
+        path=file.path,
+        sha256=file.sha256,
+        opset=file.opset,
+        input_name=sample.name,
+        input_dtype=known.dtype(sample.name),
+        input_shape=nodes.input.source_shape,
+        has_fixed_batch=has_fixed_batch,
+        output_name=output_name,
+        output_shape=nodes.shapes[nodes.output.name],
+        model_bytes=file.proto.SerializeToString(),
+    )
+
+
+def _bind_batch(graph: onnx.GraphProto, path: Path) -> tuple[onnx.ValueInfoProto, bool]:
+    """Return the only input with a batch axis of length 1, and whether it has that anyway."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if not inputs:
+        raise ImportModelError("has no input", node=str(path))
+    if len(inputs) > 1:
+        raise UnsupportedOpError(
+            f"is a second input of the network, besides {inputs[0].name!r}; one is supported",
+            node=inputs[1].name,
+            hint="make it a constant, or concatenate the inputs outside the network",
+        )
+    sample = onnx.ValueInfoProto()
+    sample.CopyFrom(inputs[0])
+    tensor = sample.type.tensor_type
+    if not tensor.HasField("shape") or not tensor.shape.dim:
+        raise ImportModelError(
+            "has no shape, or no axes; (batch, ...) is needed",
+            node=sample.name,
+            hint=_FIX_SHAPE,
+        )
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    if dtype not in _SAMPLE_DTYPES:
+        raise ImportModelError(
+            f"holds {dtype}; {', '.join(_SAMPLE_DTYPES)} are supported", node=sample.name
+        )
+    batch, *rest = tensor.shape.dim
+    if batch.dim_value > 1:
+        raise ImportModelError(
+            f"has shape {_shown(tensor)}; the first axis is the batch axis, of length 1 or "
+            "dynamic",
+            node=sample.name,
+            hint="export the model with batch size 1 or with a dynamic first axis",
+        )
+    if not rest or min(size.dim_value for size in rest) < 1:
+        raise ImportModelError(
+            f"has shape {_shown(tensor)}; all axes but the first need a fixed length",
+            node=sample.name,
+            hint=_FIX_SHAPE,
+        )
+    has_fixed_batch = batch.dim_value == 1
+    batch.dim_value = 1
+    return sample, has_fixed_batch
+
+
+_FIX_SHAPE = "export the model with a fixed input shape"
+
+
+def _shown(tensor: onnx.TypeProto.Tensor) -> str:
+    sizes = (size.dim_param or size.dim_value or "?" for size in tensor.shape.dim)
+    return f"({', '.join(map(str, sizes))})"
+
+
+def _require_importer(node: onnx.NodeProto, opset: int) -> None:
+    schema_of(node, opset)
+    if node.op_type not in IMPORTERS:
+        raise UnsupportedOpError(
+            f"{node.op_type} is not supported; docs/supported-operators.md has those that are",
+            node=node.name,
+            hint="train with Relu as activation" if node.op_type in _ACTIVATIONS else None,
+        )
+
+
+def _check_declared(file: ModelFile) -> None:
+    """Compare the types that the model declares with those that ONNX infers."""
+    try:
+        onnx.shape_inference.infer_shapes(file.proto, check_type=True, strict_mode=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        raise ImportModelError(
+            f"is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",
+            node=str(file.path),
+        ) from None
+
+
+def _import_line(
+    file: ModelFile, sample: str, line: Sequence[onnx.NodeProto], known: Resolved
+) -> Graph:
+    graph = file.proto.graph
+    names = tuple(node.name for node in graph.node)
+    builder = GraphBuilder(taken=names)
+    shape = (known.shape(sample) or ())[1:]
+    entry = Input(name=builder.unused(sample), shape=shape, source_shape=shape)
+    values = {sample: Value(builder.add(entry), shape)}
+    for node in line:
+        call = _call(node, file.opset, known, values, builder)
+        value = IMPORTERS[node.op_type](call)
+        if value.shape != call.output_shape:
+            raise ImportModelError(
+                f"{node.op_type} becomes {value.shape}, and onnx infers {call.output_shape}",
+                node=node.name,
+            )
+        values = {call.output: value}
+    output = graph.output[0].name
+    return Graph(
+        name=file.path.stem,
+        nodes=builder.finish(values[output], output),
+        source_nodes=names,
+        constants=tuple(known.folded),
+    )
+
+
+def _call(
+    node: onnx.NodeProto,
+    opset: int,
+    known: Resolved,
+    values: dict[str, Value],
+    builder: GraphBuilder,
+) -> Call:
+    if not any(name in values for name in node.input):
+        raise UnsupportedOpError(
+            f"{node.op_type} reads an output that is not the first of its node",
+            node=node.name,
+            hint="drop the additional output",
+        )
+    shape = known.shape(node.output[0])
+    if shape is None or 0 in shape:
+        raise ImportModelError(
+            f"{node.op_type} has an output whose shape is not fixed, or without elements",
+            node=node.name,
+            hint=_FIX_SHAPE,
+        )
+    if shape[:1] != (1,):
+        raise UnsupportedOpError(
+            f"{node.op_type} makes {shape} of a batch of one sample; the batch axis must stay "
+            "the first",
+            node=node.name,
+            hint="rearrange within the sample only",
+        )
+    inputs: list[CallInput] = []
+    for name in node.input:
+        if name in values:
+            inputs.append(values[name])
+        else:
+            inputs.append(Constant(name, known.constants[name]) if name else None)
+    return Call(
+        node=node,
+        name=node.name,
+        schema=schema_of(node, opset),
+        inputs=tuple(inputs),
+        dtypes=tuple(known.dtype(name) if name else "" for name in node.input),
+        output_shape=shape[1:],
+        builder=builder,
+    )

@@ -1,0 +1,162 @@
+"""Reading an ONNX file that may be anything."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx.checker
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.external_data import load_external_data
+
+OLDEST_OPSET = 7
+_LARGEST_BYTES = 2**31 - 1
+_OWN_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """A model that is ONNX and can be read on its own.
+
+    Attributes:
+        path: Where it was read from.
+        proto: The model, with its external data inside.
+        sha256: Of the file, or of the file and then its external files in the order of their
+            names.
+        opset: Version of the ONNX operators.
+    """
+
+    path: Path
+    proto: onnx.ModelProto
+    sha256: str
+    opset: int
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a model with the data in files next to it.
+
+    Raises:
+        ImportModelError: It is no ONNX model, inconsistent, too old, too new or too large; it
+            names the file.
+        UnsupportedOpError: A node is not one of ONNX's own plain operators; it names the node.
+    """
+    content = _bytes(path)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError:
+        raise ImportModelError(
+            "is not an ONNX model, or is cut off",
+            node=str(path),
+            hint="export the model again, and compare the size of the file with the original",
+        ) from None
+    if not model.ir_version or not model.graph.node:
+        raise ImportModelError("is not an ONNX model, or has no nodes", node=str(path))
+    opset = _opset(model, path)
+    name_nodes(model)
+    _refuse_other_nodes(model)
+    external = load_external_data(model, path)
+    if model.ByteSize() > _LARGEST_BYTES:
+        raise ImportModelError(
+            f"has {model.ByteSize()} bytes; up to {_LARGEST_BYTES} are supported",
+            node=str(path),
+        )
+    _check(model, path)
+    digest = hashlib.sha256(content)
+    for file in external:
+        digest.update(file.read_bytes())
+    return ModelFile(path, model, digest.hexdigest(), opset)
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a name of its own: the one it has, or operator and first output."""
+    taken: set[str] = set()
+    for node in model.graph.node:
+        first = next((name for name in node.output if name), "")
+        wish = node.name or f"{node.op_type}:{first}"
+        name, count = wish, 1
+        while name in taken:
+            count += 1
+            name = f"{wish}#{count}"
+        taken.add(name)
+        node.name = name
+
+
+def is_own(domain: str) -> bool:
+    """Tell whether a domain is that of ONNX's own operators."""
+    return domain in _OWN_DOMAINS
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise ImportModelError(
+            "is a folder" if path.is_dir() else "there is no such file", node=str(path)
+        )
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise ImportModelError(
+            f"has {path.stat().st_size} bytes; up to {_LARGEST_BYTES} are supported",
+            node=str(path),
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImportModelError(
+            f"cannot be read: {(error.strerror or 'unknown error').lower()}", node=str(path)
+        ) from None
+
+
+def _opset(model: onnx.ModelProto, path: Path) -> int:
+    found = [opset.version for opset in model.opset_import if is_own(opset.domain)]
+    if not found:
+        raise ImportModelError("does not say which opset it uses", node=str(path))
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST_OPSET <= found[0] <= newest:
+        raise ImportModelError(
+            f"uses opset {found[0]}; {OLDEST_OPSET} to {newest} are supported",
+            node=str(path),
+            hint="export the model again, with opset 17, or install a newer onnx",
+        )
+    return int(found[0])
+
+
+def _refuse_other_nodes(model: onnx.ModelProto) -> None:
+    functions = {(function.domain, function.name) for function in model.functions}
+    for node in model.graph.node:
+        if (node.domain, node.op_type) in functions:
+            raise UnsupportedOpError(
+                f"{node.op_type} is a function of the model's own",
+                node=node.name,
+                hint="inline the functions with onnx.inliner before",
+            )
+        if not is_own(node.domain):
+            raise UnsupportedOpError(
+                f"{node.op_type} is of domain {node.domain!r}; only ONNX's own operators are "
+                "supported",
+                node=node.name,
+                hint="export the model without the optimizations of a runtime",
+            )
+        if any(a.type in _GRAPHS or a.ref_attr_name for a in node.attribute):
+            raise UnsupportedOpError(
+                f"{node.op_type} runs a graph of its own; control flow is not supported",
+                node=node.name,
+                hint="export the model for a fixed input shape, by tracing it",
+            )
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise ImportModelError("is sparse; only dense initializers are supported", node=name)
+
+
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ImportModelError(
+            f"is inconsistent, says onnx: {str(error).strip().splitlines()[0]}", node=str(path)
+        ) from None

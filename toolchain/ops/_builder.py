@@ -1,0 +1,202 @@
+"""The graph while it is being imported: nodes so far, their shapes, and what they stand for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from toolchain.ir.ann import Affine, HostOp, Input, Output, Rearrange, Relu, SumPool
+from toolchain.ir.node import Array, IndexArray, Node, Shape
+from toolchain.ops._layout import Value, composed, compressed
+
+
+class GraphBuilder:
+    """Nodes in the order they run; each ONNX node is handed in once and never lost.
+
+    Attributes:
+        taken: Names that nodes of the graph may not take, besides those it has.
+    """
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.taken = set(taken)
+        self._nodes: dict[str, Node] = {}
+        self._shapes: dict[str, Shape] = {}
+        self._passed: dict[str, list[str]] = {}
+        self._tail: dict[str, HostOp] = {}
+        self._view: Value | None = None
+
+    def __iter__(self) -> Iterator[Node]:
+        """Iterate over the nodes in the order they run."""
+        return iter(self._nodes.values())
+
+    def __getitem__(self, name: str) -> Node:
+        """Return the node called ``name``."""
+        return self._nodes[name]
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of the output of the node called ``name``."""
+        return self._shapes[name]
+
+    def unused(self, wish: str) -> str:
+        """Return ``wish``, or the first of ``wish#2``, ``wish#3``, ... that is free."""
+        name, count = wish, 1
+        while name in self.taken or name in self._nodes:
+            count += 1
+            name = f"{wish}#{count}"
+        return name
+
+    def add(self, node: Node) -> str:
+        """Append a node and return its name.
+
+        Raises:
+            VerifyError: The shapes of what it reads do not fit it.
+        """
+        for source in node.inputs:
+            self._settle(source)
+        self._shapes[node.name] = node.output_shape(*(self._shapes[i] for i in node.inputs))
+        self._nodes[node.name] = node
+        return node.name
+
+    def pass_on(self, node: str, onnx_name: str) -> None:
+        """Note that the ONNX node ``onnx_name`` hands on the values of ``node`` unchanged."""
+        self._passed.setdefault(node, []).append(onnx_name)
+
+    def plain(self, value: Value, shape: Shape, reader: str) -> str:
+        """Return the name of a node whose output is the value itself, in ``shape``.
+
+        That is the value's own node if possible; else the sample enters the network in that
+        order, if only elementwise operations lie between; else a `Rearrange` is made.
+
+        Args:
+            value: What is wanted.
+            shape: As many elements as the value has.
+            reader: Name of the ONNX node that wants it.
+        """
+        if value.order is None and self._shapes[value.node] == shape:
+            return value.node
+        elementwise = self._elementwise_from_input(value.node)
+        if elementwise:
+            for node in elementwise:
+                self._replace(_rearranged(node, value.order, shape, self._shapes[node.name]))
+            return value.node
+        passed = self._passed.pop(value.node, [])
+        name = passed[-1] if passed else self.unused(f"{reader}/rearrange")
+        return self.add(
+            Rearrange(
+                name=name,
+                inputs=(value.node,),
+                origin=tuple(passed) or (reader,),
+                shape=shape,
+                order=value.order,
+            )
+        )
+
+    def take_padding(self, name: str) -> tuple[str, SumPool | None]:
+        """Remove the node called ``name`` if it only adds zeros around its input.
+
+        Returns:
+            Name of the node to read instead, and the node removed, if it was.
+        """
+        node = self._nodes[name]
+        if not isinstance(node, SumPool) or node.kernel != (1, 1) or node.stride != (1, 1):
+            return name, None
+        self._settle(name)
+        node = self._nodes.pop(name)
+        return node.inputs[0], node if isinstance(node, SumPool) else None
+
+    def add_tail(self, step: HostOp, value: Value, shape: Shape) -> Value:
+        """Append an operation that the host runs on ``value``, in the model's own layout.
+
+        Args:
+            step: The operation.
+            value: What it reads.
+            shape: Of what it returns.
+        """
+        if self._view is None:
+            self._view = value
+        self._settle(value.node)
+        self._tail[step.name] = step
+        return Value(step.name, shape)
+
+    def on_host(self, value: Value) -> HostOp | None:
+        """Return the host's operation that computes ``value``, `None` if the network does."""
+        return self._tail.get(value.node)
+
+    def finish(self, value: Value, tensor: str) -> tuple[Node, ...]:
+        """Return all nodes, closed by an `Output` that returns ``value``.
+
+        Rectifiers that nothing but the host reads become the host's, too.
+
+        Args:
+            value: What the model returns.
+            tensor: Its ONNX name.
+        """
+        self._settle(value.node)
+        view = self._view or value
+        node, rectifiers = self._nodes[view.node], []
+        while isinstance(node, Relu):
+            rectifiers.append(HostOp(name=node.name, origin=node.origin, function="relu"))
+            del self._nodes[node.name]
+            node = self._nodes[node.inputs[0]]
+        tail = (*reversed(rectifiers), *self._tail.values())
+        output = Output(
+            name=self.unused(tensor),
+            inputs=(node.name,),
+            origin=tuple(name for step in tail for name in step.origin),
+            shape=view.shape,
+            tensor=tensor,
+            order=view.order,
+            tail=tail,
+        )
+        return (*self._nodes.values(), output)
+
+    def _elementwise_from_input(self, name: str) -> list[Node]:
+        """Return the nodes up to ``name`` if they are the input and elementwise ones."""
+        chain: list[Node] = []
+        for node in self._nodes.values():
+            if not isinstance(node, (Input, Affine, Relu)):
+                return []
+            chain.append(node)
+            if node.name == name:
+                break
+        return chain
+
+    def _replace(self, node: Node) -> None:
+        self._nodes[node.name] = node
+        self._shapes[node.name] = node.output_shape(*(self._shapes[i] for i in node.inputs))
+
+    def _settle(self, name: str) -> None:
+        """Write down what handed on the values of the node called ``name`` as its origin."""
+        passed = self._passed.pop(name, [])
+        if name in self._tail:
+            step = self._tail[name]
+            self._tail[name] = dataclasses.replace(step, origin=(*step.origin, *passed))
+        elif passed:
+            node = self._nodes[name]
+            self._nodes[name] = dataclasses.replace(node, origin=(*node.origin, *passed))
+
+
+def _rearranged(node: Node, order: IndexArray | None, shape: Shape, old_shape: Shape) -> Node:
+    """Return an input or elementwise node that gives its values in another order and shape."""
+    if isinstance(node, Input):
+        return dataclasses.replace(node, shape=shape, order=composed(node.order, order))
+    if isinstance(node, Affine):
+        return dataclasses.replace(
+            node,
+            scale=_rearranged_array(node.scale, order, shape, old_shape),
+            shift=_rearranged_array(node.shift, order, shape, old_shape),
+        )
+    if isinstance(node, Relu):
+        return dataclasses.replace(node, tensor_order=composed(node.tensor_order, order))
+    raise TypeError(f"{node.kind} is not elementwise")
+
+
+def _rearranged_array(
+    array: Array, order: IndexArray | None, shape: Shape, old_shape: Shape
+) -> Array:
+    if array.ndim == 0:
+        return array
+    flat = np.broadcast_to(array, old_shape).ravel()
+    return compressed((flat if order is None else flat[order]).reshape(shape))

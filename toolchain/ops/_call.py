@@ -1,0 +1,332 @@
+"""One ONNX node as its importer sees it, and what it can say about it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import onnx
+import onnx.helper
+
+from toolchain.errors import UnsupportedOpError, VerifyError
+from toolchain.ir.ann import HostOp
+from toolchain.ir.node import Array, Node, Shape
+from toolchain.ops._builder import GraphBuilder
+from toolchain.ops._layout import Value, axes_in_node, inverse
+
+FLOATS = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An input that does not depend on the sample.
+
+    Attributes:
+        name: Of the ONNX value.
+        array: Its elements.
+    """
+
+    name: str
+    array: Array
+
+
+Input: TypeAlias = Value | Constant | None
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One ONNX node, with what its inputs have become so far.
+
+    Attributes:
+        node: The node; its importer asks for attributes by the methods below.
+        name: Unique in the model.
+        schema: Of the operator, in the version that the model's opset has.
+        inputs: One per input of the node, `None` for one left out.
+        dtypes: Names of the element types of the inputs, ``""`` for one left out.
+        output_shape: Of the first output without its batch axis, as ONNX infers it.
+        builder: Takes the nodes made.
+    """
+
+    node: onnx.NodeProto
+    name: str
+    schema: onnx.defs.OpSchema
+    inputs: tuple[Input, ...]
+    dtypes: tuple[str, ...]
+    output_shape: Shape
+    builder: GraphBuilder
+    _known: set[str] = field(default_factory=set)
+
+    @property
+    def op_type(self) -> str:
+        """Name of the operator."""
+        return str(self.node.op_type)
+
+    @property
+    def version(self) -> int:
+        """Version of the operator: the opset in which it was last changed."""
+        return int(self.schema.since_version)
+
+    @property
+    def output(self) -> str:
+        """Name of the ONNX value that the node computes."""
+        return str(self.node.output[0])
+
+    def refuse(self, problem: str, hint: str | None = None) -> NoReturn:
+        """Refuse the node.
+
+        Args:
+            problem: Goes after the operator's name: "has group=3; ...".
+            hint: One imperative sentence.
+
+        Raises:
+            UnsupportedOpError: Always.
+        """
+        raise UnsupportedOpError(f"{self.op_type} {problem}", node=self.name, hint=hint)
+
+    def require(self, holds: bool, problem: str, hint: str | None = None) -> None:
+        """Refuse the node unless ``holds``."""
+        if not holds:
+            self.refuse(problem, hint)
+
+    # Attributes.
+
+    def integer(self, key: str, default: int) -> int:
+        """Return an attribute that is an integer."""
+        return int(self._attribute(key, default))
+
+    def number(self, key: str, default: float) -> float:
+        """Return an attribute that is a number."""
+        return float(self._attribute(key, default))
+
+    def text(self, key: str, default: str) -> str:
+        """Return an attribute that is a string."""
+        value = self._attribute(key, default)
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+    def integers(self, key: str) -> tuple[int, ...] | None:
+        """Return an attribute that is a list of integers, `None` where it is absent."""
+        value = self._attribute(key, None)
+        return None if value is None else tuple(int(element) for element in value)
+
+    def _attribute(self, key: str, default: Any) -> Any:
+        self._known.add(key)
+        for attribute in self.node.attribute:
+            if attribute.name == key:
+                return onnx.helper.get_attribute_value(attribute)
+        return default
+
+    def unknown_attributes(self) -> list[str]:
+        """Return the names of attributes that the importer has not asked for."""
+        return [a.name for a in self.node.attribute if a.name not in self._known]
+
+    # Inputs.
+
+    def parameter(self, position: int) -> str:
+        """Return the operator's own name of an input, for messages."""
+        names = [formal.name for formal in self.schema.inputs]
+        return str(names[min(position, len(names) - 1)])
+
+    def passed_value(self, position: int = 0) -> Value:
+        """Return an input that depends on the sample, of any type and from anywhere.
+
+        For operators that hand on what they read.
+        """
+        value = self.inputs[position]
+        if not isinstance(value, Value):
+            self.refuse(
+                f"has a constant as {self.parameter(position)}; it must be the value that "
+                "depends on the network's input",
+                "swap the operands when exporting",
+            )
+        return value
+
+    def host_value(self, position: int = 0) -> Value:
+        """Return an input that depends on the sample, computed by the network or the host."""
+        value = self.passed_value(position)
+        found = self.dtypes[position]
+        self.require(
+            found in FLOATS,
+            f"reads {found}; {', '.join(FLOATS)} are supported",
+            "cast the input to float32 before it",
+        )
+        return value
+
+    def value(self, position: int = 0) -> Value:
+        """Return an input that the network computes from the sample."""
+        value = self.host_value(position)
+        step = self.builder.on_host(value)
+        if step is not None:
+            raise UnsupportedOpError(
+                f"{step.function} is supported at the end of the network only, and "
+                f"{self.name!r} reads it",
+                node=step.origin[0],
+                hint="use Relu inside the network",
+            )
+        return value
+
+    def value_position(self) -> int:
+        """Return the position of the input that depends on the sample."""
+        return next(i for i, x in enumerate(self.inputs) if isinstance(x, Value))
+
+    def has(self, position: int) -> bool:
+        """Tell whether an optional input is there."""
+        return position < len(self.inputs) and self.inputs[position] is not None
+
+    def raw_constant(self, position: int) -> Array:
+        """Return an input that is the same for all samples, as it is in the file."""
+        constant = self.inputs[position] if self.has(position) else None
+        if not isinstance(constant, Constant):
+            self.refuse(
+                f"has {self.parameter(position)} computed from the network's input; it must be "
+                "a constant",
+                "branching networks and computed weights are not supported yet",
+            )
+        return constant.array
+
+    def constant(self, position: int) -> Array:
+        """Return an input of finite floats that is the same for all samples.
+
+        float16 becomes float32, whose arithmetic the library has natively.
+        """
+        array = self.raw_constant(position)
+        self.require(
+            str(array.dtype) in FLOATS,
+            f"has {self.parameter(position)} of type {array.dtype}; {', '.join(FLOATS)} are "
+            "supported",
+        )
+        self.require(
+            bool(np.isfinite(array).all()),
+            f"has a {self.parameter(position)} that is not finite",
+            "train the model again: its weights overflowed",
+        )
+        return array.astype(np.float32) if array.dtype == np.float16 else array
+
+    def axes(self, position: int, rank: int) -> tuple[int, ...] | None:
+        """Return ``axes``, an attribute in old versions and an input in new ones.
+
+        Args:
+            position: Of the input.
+            rank: Number of axes, the batch axis included, that negative ones count back from.
+
+        Returns:
+            ONNX axes, 0 to ``rank`` - 1, 0 being the batch axis; `None` if absent.
+        """
+        axes = self.integers("axes")
+        if axes is None and self.has(position):
+            axes = tuple(int(axis) for axis in self.raw_constant(position).ravel())
+        return None if axes is None else tuple(axis % rank for axis in axes)
+
+    # Results.
+
+    def emit(self, kind: type[Node], source: str, *, suffix: str = "", **fields: Any) -> str:
+        """Make a node that reads the node called ``source`` and return its name.
+
+        Args:
+            kind: Class of the node.
+            source: Name of the node it reads.
+            suffix: Appended to the ONNX node's name, where one ONNX node becomes several.
+            fields: What the class needs besides its name, inputs and origin.
+        """
+        name = self.name if not suffix else self.builder.unused(f"{self.name}/{suffix}")
+        origin = (*fields.pop("absorbed", ()), self.name)
+        try:
+            return self.builder.add(kind(name=name, inputs=(source,), origin=origin, **fields))
+        except VerifyError as error:
+            self.refuse(error.problem, error.hint)
+
+    def plain(self, value: Value, shape: Shape) -> str:
+        """Return the name of a node whose output is the value itself, in ``shape``."""
+        return self.builder.plain(value, shape, self.name)
+
+    def spatial(self, value: Value, axes: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """Return a node in which ``axes`` of the value are vertical or horizontal.
+
+        Args:
+            value: Of two or three axes; one with two is taken as ``(C, 1, L)``.
+            axes: Some of its axes, not all.
+
+        Returns:
+            Name of a node with output ``(C, H, W)``, and for each axis of the value (of which
+            a missing middle one is counted) the node's axis it is.
+        """
+        wide = value.reshaped(as_planes(value.shape))
+        wanted = [2 * axis if len(value.shape) == 2 else axis for axis in axes]
+        for found in axes_in_node(wide, self.builder.shape(value.node)):
+            if all(found[axis] != 0 for axis in wanted):
+                return value.node, found
+        channel = next(axis for axis in (0, 2, 1) if axis not in wanted)
+        sequence = (channel, *(axis for axis in range(3) if axis != channel))
+        turned = wide.transposed(sequence)
+        node = self.plain(turned, turned.shape)
+        return node, tuple(int(axis) for axis in inverse(np.asarray(sequence)))
+
+    def view(self, node: str, axes: tuple[int, ...], shape: Shape) -> Value:
+        """Return the value whose axes are ``axes`` of a node with three, in ``shape``."""
+        node_shape = self.builder.shape(node)
+        return Value(node, node_shape).transposed(axes).reshaped(shape)
+
+    def pass_on(self, value: Value) -> Value:
+        """Return ``value``, seen in ``output_shape``, as what the node computes.
+
+        Raises:
+            UnsupportedOpError: The host would have to change a shape.
+        """
+        if self.builder.on_host(value) is not None and self._changes_view(value):
+            self.refuse(
+                "changes the shape of what the host computes at the end of the network",
+                "move it before the last operator, or leave it to the caller",
+            )
+        self.builder.pass_on(value.node, self.name)
+        return value
+
+    def _changes_view(self, value: Value) -> bool:
+        (before,) = (x for x in self.inputs if isinstance(x, Value))
+        return value.shape != before.shape or value.order is not None
+
+    def on_host(self, value: Value, function: str, **fields: Any) -> Value:
+        """Return what the host makes of ``value`` after the network."""
+        step = HostOp(name=self.name, origin=(self.name,), function=function, **fields)
+        return self.builder.add_tail(step, value, self.output_shape)
+
+
+def as_planes(shape: Shape) -> Shape:
+    """Return ``(C, 1, L)`` for ``(C, L)``, and other shapes as they are."""
+    return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
+
+
+class Importer:
+    """A function that imports one operator, and the operator's versions it knows.
+
+    Attributes:
+        versions: As ONNX numbers them: opsets in which the operator was introduced or changed.
+    """
+
+    def __init__(self, function: Callable[[Call], Value], known: tuple[int, ...]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self.versions = known
+
+    def __call__(self, call: Call) -> Value:
+        """Import one node.
+
+        Raises:
+            UnsupportedOpError: The node cannot be said in primitives; it names the node.
+        """
+        if call.version not in self.versions:
+            call.refuse(
+                f"has version {call.version}; versions {', '.join(map(str, self.versions))} "
+                "are supported",
+                "export the model with an older opset",
+            )
+        value = self._function(call)
+        unknown = call.unknown_attributes()
+        call.require(not unknown, f"has attribute {', '.join(unknown)}, which is not supported")
+        return value
+
+
+def versions(*known: int) -> Callable[[Callable[[Call], Value]], Importer]:
+    """Return a decorator that says which versions of an operator an importer knows."""
+    return lambda function: Importer(function, known)

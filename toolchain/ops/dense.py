@@ -1,0 +1,79 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from toolchain.ir.ann import Dense
+from toolchain.ir.node import Array
+from toolchain.ops import IMPORTERS, Call, Value, versions
+
+
+@IMPORTERS.register("Gemm")
+@versions(7, 9, 11, 13)
+def import_gemm(call: Call) -> Value:
+    """Becomes a dense layer with bias, `alpha * x @ B + beta * C`.
+
+    - `B` and `C` are constants; `C` is one row.
+    - `transA` is 0.
+    """
+    call.require(
+        call.integer("transA", 0) == 0,
+        "has transA=1; only transA=0 keeps the batch axis first",
+        "transpose the activations before the layer when exporting",
+    )
+    value = call.value()
+    weight = call.constant(1)
+    if not call.integer("transB", 0):
+        weight = weight.T
+    return _dense(call, value, _scaled(weight, call.number("alpha", 1.0)), _row(call))
+
+
+@IMPORTERS.register("MatMul")
+@versions(1, 9, 13)
+def import_matmul(call: Call) -> Value:
+    """Becomes a dense layer without bias.
+
+    - The right operand is a constant matrix.
+    - The left one is `(batch, N)`, or has no other axis longer than 1.
+    """
+    value = call.value()
+    weight = call.constant(1)
+    call.require(
+        weight.ndim == 2,
+        f"has a right operand of shape {weight.shape}; a matrix is supported",
+    )
+    call.require(
+        math.prod(value.shape[:-1]) == 1,
+        f"applies one matrix to each of {math.prod(value.shape[:-1])} rows of a sample "
+        f"{value.shape}; one row is supported",
+        "use a convolution with kernel 1, or flatten the sample before the layer",
+    )
+    return _dense(call, value, weight.T)
+
+
+def _dense(call: Call, value: Value, weight: Array, bias: Array | None = None) -> Value:
+    source = call.plain(value, (value.size,))
+    fields: dict[str, Any] = {} if bias is None else {"bias": bias}
+    node = call.emit(Dense, source, weight=np.ascontiguousarray(weight), **fields)
+    return Value(node, call.output_shape)
+
+
+def _row(call: Call) -> Array | None:
+    """Return ``beta * C`` as ``(out,)``."""
+    factor = call.number("beta", 1.0)
+    if not call.has(2):
+        return None
+    bias = call.constant(2)
+    call.require(
+        bias.ndim <= 2 and (bias.ndim < 2 or bias.shape[0] == 1),
+        f"has C of shape {bias.shape}; one row is supported",
+    )
+    return _scaled(np.broadcast_to(bias, (1, *call.output_shape))[0].copy(), factor)
+
+
+def _scaled(array: Array, factor: float) -> Array:
+    return array if factor == 1 else array.astype(np.float64) * factor

@@ -131,8 +131,9 @@ def _(lif: Lif) -> None:
     )
     for register, decay in (("u", lif.decay_u), ("v", lif.decay_v)):
         require(
-            0 <= decay <= _DECAY_MAX,
-            f"{register} loses {decay} 4096ths a step; Lava's decay is 0 to {_DECAY_MAX}",
+            np.size(decay) == 1 and bool(0 <= decay <= _DECAY_MAX),
+            f"{register} loses {decay} 4096ths a step; Lava's decay is one number for all "
+            f"neurons, 0 to {_DECAY_MAX}",
             name,
         )
     mantissa = int(np.abs(lif.bias_mantissa).max())

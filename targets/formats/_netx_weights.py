@@ -1,14 +1,14 @@
 """What the stock netx reader and Lava's synapses make of a dense matrix in a file.
 
-A netx file holds effective weights and no exponent. On loading, ``optimize_weight_bits`` shifts the
-matrix up until it fills eight bits and takes the shift back with a negative exponent; then Lava's
-`Dense` clips to eight bits and cuts the lowest bits off, by a sign mode that it infers anew. Where
-the two disagree about the sign mode (a matrix without positive entries that has a zero, for one)
-weights change. This module says by how much, so that a file is run as the stock reader runs it and
-a file is written only if it comes back unchanged.
+A netx file holds effective weights and no exponent. On loading, ``optimize_weight_bits`` shifts
+the matrix up until it fills eight bits and takes the shift back with a negative exponent; then
+Lava's ``Dense`` clips to eight bits and cuts the lowest bits off, by a sign mode that it infers
+anew. Where the two disagree about the sign mode (a matrix without positive entries that has a
+zero, for one) weights change. This module says by how much, so that a file is run as the stock
+reader runs it and a file is written only if it comes back unchanged.
 
-Source: ``lava.lib.dl.netx.utils`` 0.6.0 (``optimize_weight_bits``), ``lava.utils.weightutils`` and
-``lava.proc.dense.models`` 0.10 (``PyDenseModelBitAcc``). Written anew, from their behaviour.
+Source: ``optimize_weight_bits`` of ``lava.lib.dl.netx.utils`` 0.6.0; of lava-nc 0.10,
+``lava.utils.weightutils`` and ``PyDenseModelBitAcc``. Written anew, from their behaviour.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ class LoadedWeight:
     Attributes:
         mantissa: ``(out, in)``, after clipping and truncation.
         exponent: Power of two that scales every sum; negative shifts down, rounding down.
+        weight_bits: Width of a weight that the stock reader asks for; above 8 no chip has it.
     """
 
     mantissa: IntArray
     exponent: int
+    weight_bits: int
 
     @property
     def effective(self) -> IntArray | None:
@@ -48,29 +50,22 @@ class UnloadableWeightError(ValueError):
     """The stock reader stops with an exception at this matrix."""
 
 
-def load_dense(weight: IntArray) -> LoadedWeight:
-    """Load the matrix ``weight`` `(out, in)` of a ``dense`` layer as the stock reader does.
+def load_together(*weights: IntArray) -> tuple[LoadedWeight, ...]:
+    """Load the matrices of one layer, which share an exponent, as the stock reader does.
+
+    Args:
+        weights: ``(out, in)`` each, with equal ``out``, whole numbers as in the file.
 
     Raises:
-        UnloadableWeightError: The matrix is empty or all zero.
+        UnloadableWeightError: All entries of all of them are 0.
     """
-    return load_recurrent(weight, weight[:, :0])[0]
-
-
-def load_recurrent(weight: IntArray, weight_rec: IntArray) -> tuple[LoadedWeight, LoadedWeight]:
-    """Load both matrices of a ``dense_rec`` layer, which share one exponent, as stock does.
-
-    Raises:
-        UnloadableWeightError: Both matrices are empty or all zero.
-    """
-    both = np.hstack((weight, weight_rec))
+    both = np.hstack(weights)
     if not both.any():
         raise UnloadableWeightError("all weights are 0")
     shifted, bits, exponent = _optimized(both)
-    columns = weight.shape[1]
-    return (
-        LoadedWeight(_held(shifted[:, :columns], bits), exponent),
-        LoadedWeight(_held(shifted[:, columns:], bits), exponent),
+    ends = np.cumsum([weight.shape[1] for weight in weights])[:-1]
+    return tuple(
+        LoadedWeight(_held(part, bits), exponent, bits) for part in np.split(shifted, ends, 1)
     )
 
 
@@ -101,8 +96,6 @@ def _common_trailing_zeros(weight: IntArray) -> int:
 
 def _held(weight: IntArray, weight_bits: int) -> IntArray:
     """Clip to eight bits and cut off the bits below ``weight_bits``, by the inferred sign."""
-    if weight.size == 0:
-        return weight
     is_mixed = bool(weight.min() < 0 < weight.max())
     sign = -1 if weight.min() < 0 and not is_mixed else 1
     cut_bits = WEIGHT_BITS - weight_bits + is_mixed

@@ -79,7 +79,7 @@ def _check_population(population: object) -> None:
 
 @_check_population.register
 def _(lif: Lif) -> None:
-    _require_range(lif.threshold, range(1 << 17), "threshold", lif.name)
+    _require_range(lif.threshold, range(1 << 18), "threshold", lif.name)
     _require_range(lif.decay_u, range(DECAY_UNITY + 1), "decay_u", lif.name)
     _require_range(lif.decay_v, range(DECAY_UNITY + 1), "decay_v", lif.name)
     check_bias(lif, np.asarray(lif.bias_mantissa))
@@ -143,8 +143,20 @@ def _check_synapse(synapse: Synapse, source: Shape, target: Shape) -> None:
 def _(synapse: DenseSynapse, source: Shape, target: Shape) -> None:
     _check_matrix(synapse, synapse.weight, source, target)
     if synapse.delay is not None:
-        _require_shape(synapse.delay, (int(np.prod(source)),), "delay", synapse.name)
+        _check_delay_shape(synapse)
         _require_range(synapse.delay, range(63), "delay", synapse.name)
+
+
+def _check_delay_shape(synapse: DenseSynapse) -> None:
+    """Check that delays are per input, per output or per connection."""
+    out, inputs = synapse.weight.shape
+    allowed = ((inputs,), (out, 1), (out, inputs))
+    if synapse.delay is not None and synapse.delay.shape not in allowed:
+        raise VerifyError(
+            f"delay has shape {synapse.delay.shape}; "
+            f"{', '.join(map(str, allowed))} are allowed",
+            node=synapse.name,
+        )
 
 
 @_check_synapse.register
@@ -176,7 +188,7 @@ def _(synapse: ConvSynapse, source: Shape, target: Shape) -> None:
     name, weight = synapse.name, synapse.weight
     if len(source) != 3:
         raise VerifyError(f"convolves {source}; (C, H, W) is allowed", node=name)
-    _require_range(weight, range(-128, 128), "weight", name)
+    _require_range(weight, range(-256, 256), "weight", name)
     _require_range(synapse.groups, range(1, _GEOMETRY_LIMIT + 1), "groups", name)
     _require_range(weight.shape[2:], range(1, _GEOMETRY_LIMIT + 1), "kernel size", name)
     _require_range(synapse.stride, range(1, _GEOMETRY_LIMIT + 1), "stride", name)

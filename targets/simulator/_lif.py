@@ -14,6 +14,8 @@ same neurons spike again). Their step is skipped.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -56,6 +58,8 @@ class LifState:
         self._threshold = _as_int32(parameter(lif.threshold, lif.shape, lif.name, "threshold"))
         self._threshold = self._threshold << INPUT_SHIFT
         self._set_bias(parameter(lif.bias_mantissa, lif.shape, lif.name, "bias"))
+        self._decay_u = _Decay.of(parameter(lif.decay_u, lif.shape, lif.name, "decay_u"))
+        self._decay_v = _Decay.of(parameter(lif.decay_v, lif.shape, lif.name, "decay_v"))
         self._u_bound = self._v_bound = 0
         self._is_settled = not self._bias_peak
         self._spikes: Emission | None = None
@@ -98,12 +102,11 @@ class LifState:
         self._u_bound = self._v_bound = 0
 
     def _integrate_u(self, current: Current | None) -> None:
-        lost = self._lif.decay_u
-        if lost == DECAY_UNITY:
+        if self._decay_u.least == DECAY_UNITY:
             self.u.fill(0)
-        elif lost:
-            self.u = decay(self.u, lost)
-        bound = _decay_bound(self._u_bound, lost)
+        elif self._decay_u.most:
+            self.u = decay(self.u, self._decay_u.lost)
+        bound = self._decay_u.bound(self._u_bound)
         if current is not None:
             bound += current.bound << INPUT_SHIFT
             if bound >= INT32_LIMIT:
@@ -125,14 +128,13 @@ class LifState:
         return magnitude(self.u)
 
     def _integrate_v(self) -> None:
-        lost = self._lif.decay_v
-        bound = _decay_bound(self._v_bound, lost) + self._u_bound + self._bias_peak
+        bound = self._decay_v.bound(self._v_bound) + self._u_bound + self._bias_peak
         require_int32(self._lif.name, "v", bound)
-        if lost == DECAY_UNITY:
+        if self._decay_v.least == DECAY_UNITY:
             np.add(self.u, self._bias, out=self.v)
         else:
-            if lost:
-                self.v = decay(self.v, lost)
+            if self._decay_v.most:
+                self.v = decay(self.v, self._decay_v.lost)
             self.v += self.u
             if self._bias_peak:
                 self.v += self._bias
@@ -162,12 +164,24 @@ class LifState:
     def _stays_without_input(self) -> bool:
         if self._u_bound == self._v_bound == self._bias_peak == 0:
             return True
-        keeps_u = self._lif.decay_u == 0 and self._u_bound < STATE_LIMIT
-        return self._lif.decay_v == DECAY_UNITY and (keeps_u or self._u_bound == 0)
+        keeps_u = self._decay_u.most == 0 and self._u_bound < STATE_LIMIT
+        return self._decay_v.least == DECAY_UNITY and (keeps_u or self._u_bound == 0)
 
 
-def _decay_bound(bound: int, lost: int) -> int:
-    return bound * (DECAY_UNITY - lost) // DECAY_UNITY
+class _Decay(NamedTuple):
+    """What a register loses in a step, in 4096ths: of all neurons, or a row, and its range."""
+
+    lost: int | IntArray
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, lost: int | IntArray) -> _Decay:
+        return cls(lost, int(np.min(lost)), int(np.max(lost)))
+
+    def bound(self, bound: int) -> int:
+        """Return what ``bound`` becomes in a step without input."""
+        return bound * (DECAY_UNITY - self.least) // DECAY_UNITY
 
 
 def _as_int32(value: int | npt.NDArray[np.int32] | IntArray) -> npt.NDArray[np.int32]:

@@ -76,7 +76,12 @@ def _(synapse: DenseSynapse, source: Shape, target: Shape) -> Carrier:
     weight = synapse.weight[row_order(target)][:, row_order(source)]
     if synapse.delay is None:
         return MatrixCarrier(synapse.name, weight, synapse.weight_exponent)
-    delay = np.asarray(synapse.delay)[row_order(source)]
+    if synapse.delay.shape == (len(weight), 1):
+        delay = synapse.delay[row_order(target), 0]
+        return OutputDelayCarrier(synapse.name, weight, synapse.weight_exponent, delay)
+    delay = np.broadcast_to(synapse.delay, weight.shape)[row_order(target)][
+        :, row_order(source)
+    ]
     return DelayedCarrier(synapse.name, weight, synapse.weight_exponent, delay)
 
 
@@ -183,7 +188,7 @@ class SingleCarrier:
 
 
 class DelayedCarrier:
-    """All-to-all connections whose input neurons have delays of their own.
+    """All-to-all connections that have delays of their own, ``(out, in)``.
 
     As in Lava, the sum of each delay is shifted by the weight exponent before it meets the
     others.
@@ -195,9 +200,10 @@ class DelayedCarrier:
         self.fan_out: IntArray = np.count_nonzero(weight, axis=0).astype(np.int64)
         self._name = name
         self._lines = [
-            (int(steps), columns, MatrixCarrier(name, weight[:, columns], exponent))
+            (int(steps), columns, MatrixCarrier(name, due[:, columns], exponent))
             for steps in np.unique(delay)
-            for columns in [np.flatnonzero(delay == steps)]
+            for due in [np.where(delay == steps, weight, 0)]
+            for columns in [np.flatnonzero(np.any(delay == steps, axis=0))]
         ]
         self._under_way: list[list[Current]] = []
         self._length = int(delay.max(initial=0)) + 1
@@ -215,6 +221,37 @@ class DelayedCarrier:
                     self._under_way[steps].append(current)
         self._under_way.append([])
         return add_currents(self._name, self._under_way.pop(0))
+
+
+class OutputDelayCarrier:
+    """All-to-all connections whose delay depends on the output neuron alone, ``(out,)``."""
+
+    def __init__(
+        self, name: str, weight: IntArray, exponent: int, delay: npt.NDArray[np.int64]
+    ) -> None:
+        self._matrix = MatrixCarrier(name, weight, exponent)
+        self.fan_out = self._matrix.fan_out
+        self._delay = delay
+        self._outputs = np.arange(len(delay))
+        self._under_way = np.zeros((int(delay.max(initial=0)) + 1, len(delay), 1), np.int64)
+        self._now = 0
+
+    def start(self, batch: int) -> None:
+        """See `Carrier.start`."""
+        self._under_way = np.zeros((*self._under_way.shape[:2], batch), np.int64)
+        self._now = 0
+
+    def carry(self, spikes: Emission | None) -> Current | None:
+        """See `Carrier.carry`."""
+        if (current := self._matrix.carry(spikes)) is not None:
+            due = (self._now + self._delay) % len(self._under_way)
+            self._under_way[due, self._outputs] += current.values.T
+        arriving = self._under_way[self._now]
+        values = arriving.T.astype(np.int32)
+        arriving[:] = 0
+        self._now = (self._now + 1) % len(self._under_way)
+        bound = magnitude(values)
+        return Current(values, bound) if bound else None
 
 
 class ConvCarrier:

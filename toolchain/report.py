@@ -1,0 +1,125 @@
+"""What a compilation found out, as data; `as_json` has the stable keys of ``report.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Status: TypeAlias = Literal["ok", "broken", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One stage of the compiler, run on samples and compared with the stage above it.
+
+    Attributes:
+        rung: Name of the stage: ``onnxruntime``, ``imported``, ``converted``, ``lowered``,
+            ``quantized``, ``count``, ``step``, or a format's name.
+        promise: ``reference``, ``exact``, ``within x`` or ``lossy by design``, against the rung
+            above it.
+        status: Whether it was kept.
+        samples: How many samples it ran; 0 if skipped.
+        metric: Share of samples with the right answer; `None` without labels.
+        agreement: Share of samples with the answer of the source network; `None` if skipped.
+        max_abs_error: Largest difference of an output from the rung above it, in units of the
+            model's output; `None` for the first and for skipped rungs.
+        first_difference: Where an exact rung first differs: layer, neuron, sample (and time
+            step); `None` if it does not.
+        why: Reason for the status; empty if there is nothing to say.
+    """
+
+    rung: str
+    promise: str
+    status: Status
+    samples: int = 0
+    metric: float | None = None
+    agreement: float | None = None
+    max_abs_error: float | None = None
+    first_difference: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerReport:
+    """One population, and how far it is from the activation it replaces.
+
+    Attributes:
+        name: Of the population.
+        shape: Of the population, without copies.
+        neurons: On the chip, copies included.
+        bound: ``proved`` or ``observed`` range of its input current.
+        weight_bits: Bits that the largest weight uses, sign included.
+        isolated_error: Relative RMS error of its activations if all layers before it were
+            perfect; `None` if not measured.
+        cumulative_error: The same with the real layers before it.
+        silent: Share of its neurons that never spiked on the samples.
+        saturated: Share of its windows that reached the highest level.
+        firing_rate: Mean spike count per window and level, 0 to 1.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    neurons: int
+    bound: str
+    weight_bits: int
+    isolated_error: float | None = None
+    cumulative_error: float | None = None
+    silent: float | None = None
+    saturated: float | None = None
+    firing_rate: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a compilation found out.
+
+    Attributes:
+        model: ``name`` and ``sha256`` of the ONNX file.
+        target: Name of the target.
+        lowering: ``temporal`` or ``spatial``.
+        method: Conversion method.
+        levels: Largest spike count of a neuron in one window.
+        time_steps: From a sample's first step to its answer, inclusive.
+        period: Time steps between the first steps of successive samples.
+        nodes: ONNX nodes in the model (``in``) and those the circuit accounts for.
+        neurons: On the chip, copies and read-outs included.
+        synapses: Connections with a weight other than 0.
+        spikes_per_sample: Mean, from the step engine; `None` if it was not run.
+        synaptic_operations_per_sample: Likewise.
+        saturations: Times a register left its range, over all samples of the step engine.
+        ladder: The rungs, from the source network down.
+        layers: The populations, from the input on.
+        warnings: Sentences the user should read.
+        assumptions: What the target assumes.
+        files: Names of the artifacts, relative to the build folder.
+    """
+
+    model: dict[str, str]
+    target: str
+    lowering: str
+    method: str
+    levels: int
+    time_steps: int
+    period: int
+    nodes: dict[str, int]
+    neurons: int
+    synapses: int
+    spikes_per_sample: float | None
+    synaptic_operations_per_sample: float | None
+    saturations: int
+    ladder: tuple[Rung, ...]
+    layers: tuple[LayerReport, ...]
+    warnings: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    files: tuple[str, ...] = field(default=())
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether no rung broke its promise."""
+        return all(rung.status != "broken" for rung in self.ladder)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the report as JSON values, under its field names."""
+    return dataclasses.asdict(report)

@@ -2,8 +2,8 @@
 
 Nodes are visited in the order they run. ONNX infers the type of what each computes; where all
 it reads is constant, or where it asks for a shape, ONNX's own reference evaluator computes it.
-A model can ask for any amount of work in a few bytes, so only operators whose work is bounded by
-what they read and write are computed, and only while that is little enough.
+A model can ask for any amount of work in a few bytes, so only operators whose work is bounded
+by what they read and write are computed, and only while that is little enough.
 """
 
 from __future__ import annotations
@@ -187,8 +187,8 @@ def _fold(
 ) -> None:
     if node.op_type not in FOLDED:
         raise UnsupportedOpError(
-            f"{node.op_type} makes a constant, and is not one of the operators that are computed "
-            "on import",
+            f"{node.op_type} makes a constant, and is not one of the operators that are "
+            "computed on import",
             node=node.name,
             hint="fold constants when exporting, or with onnxruntime's offline optimization",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,11 +193,7 @@ def _import_line(
     for node in line:
         call = _call(node, file.opset, known, values, builder)
         value = IMPORTERS[node.op_type](call)
-        if value.shape != call.output_shape:
-            raise ImportModelError(
-                f"{node.op_type} becomes {value.shape}, and onnx infers {call.output_shape}",
-                node=node.name,
-            )
+        _require_size(call, value)
         values = {call.output: value}
     output = graph.output[0].name
     return Graph(
@@ -205,6 +202,19 @@ def _import_line(
         source_nodes=names,
         constants=tuple(known.folded),
     )
+
+
+def _require_size(call: Call, value: Value) -> None:
+    """Refuse what differs from what ONNX infers: one of the two has misunderstood the node."""
+    made = value.shape
+    if call.builder.on_host(value) is None:
+        made = call.builder.shape(value.node)
+    if value.shape != call.output_shape or math.prod(made) != value.size:
+        raise ImportModelError(
+            f"{call.op_type} becomes {made}, seen as {value.shape}, and onnx infers "
+            f"{call.output_shape}",
+            node=call.name,
+        )
 
 
 def _call(
@@ -223,9 +233,10 @@ def _call(
     shape = known.shape(node.output[0])
     if shape is None or 0 in shape:
         raise ImportModelError(
-            f"{node.op_type} has an output whose shape is not fixed, or without elements",
+            f"{node.op_type} has an output whose shape does not follow from that of its input, "
+            f"{known.shape(next(name for name in node.input if name in values))}",
             node=node.name,
-            hint=_FIX_SHAPE,
+            hint="use a larger input or a smaller kernel, and fixed shapes",
         )
     if shape[:1] != (1,):
         raise UnsupportedOpError(

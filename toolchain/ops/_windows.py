@@ -1,8 +1,8 @@
 """Where the windows of a convolution or pool lie: strides, padding and rounding.
 
 ONNX says it in three ways, explicit ``pads``, ``auto_pad`` and ``ceil_mode``; here it becomes
-one, elements to add on each side. Rounding the number of windows up equals adding elements at the
-end, of which a pool must know that they are not part of its input.
+one, elements to add on each side. Rounding the number of windows up equals adding elements at
+the end, of which a pool must know that they are not part of its input.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolchain.ir.ann import Padding, Pair
+from toolchain.ir.convolution import output_size
 from toolchain.ir.node import Shape
 from toolchain.ops._call import Call, as_planes
 
@@ -70,9 +71,21 @@ def read_windows(call: Call, shape: Shape, kernel: tuple[int, ...] | None = None
         dilation=_pair(dilations, 1),
         padding=sides if len(sides) == 2 else ((0, 0), sides[0]),
     )
-    if not call.integer("ceil_mode", 0):
-        return windows
-    return _rounded_up(windows, as_planes(shape))
+    if call.integer("ceil_mode", 0):
+        windows = _rounded_up(windows, as_planes(shape))
+    _require_room(call, windows, as_planes(shape))
+    return windows
+
+
+def _require_room(call: Call, windows: Windows, shape: Shape) -> None:
+    for axis in (0, 1):
+        reach = windows.dilation[axis] * (windows.kernel[axis] - 1) + 1
+        room = shape[1 + axis] + sum(windows.whole_padding[axis])
+        call.require(
+            reach <= room,
+            f"has windows that reach over {reach} elements of an axis with {room}",
+            "use a larger input or a smaller kernel",
+        )
 
 
 def read_pool_windows(call: Call, shape: Shape) -> Windows:
@@ -91,6 +104,16 @@ def read_pool_windows(call: Call, shape: Shape) -> Windows:
     call.require(
         all(max(p) < k for p, k in zip(windows.padding, windows.kernel, strict=True)),
         f"has padding {windows.padding} as large as its window {windows.kernel}",
+        "use less padding: windows of padding alone carry nothing",
+    )
+    _, height, width = as_planes(shape)
+    found = output_size((height, width), windows.kernel, windows.stride, windows.whole_padding)
+    wanted = as_planes(call.output_shape)[1:]
+    call.require(
+        found == wanted,
+        f"has {found} windows that begin inside, and ONNX infers {wanted} of them; runtimes "
+        "disagree about those outside",
+        "use ceil_mode=0, with pads where needed",
     )
     return windows
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from toolchain.ir.ann import MaxPool
+from toolchain.ir.ann import MaxPool, Relu, SumPool
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import as_planes
-from toolchain.ops._windows import read_pool_windows
+from toolchain.ops._windows import Windows, read_pool_windows
 
 
 @IMPORTERS.register("MaxPool")
@@ -16,18 +16,38 @@ def import_max_pool(call: Call) -> Value:
     - 1 or 2 spatial axes; `(C, L)` is taken as `(C, 1, L)`.
     - Any strides, padding smaller than the window, `auto_pad`, `ceil_mode`.
     - `dilations` are 1; the output `Indices` is not used.
+    - Zeros that a `Pad` before it adds become its own padding after a `Relu`.
     """
     value = call.value()
     windows = read_pool_windows(call, value.shape)
     call.integer("storage_order", 0)  # the order of the unused Indices
+    source = call.plain(value, as_planes(value.shape))
+    source, pad = _take_padding(call, source, windows)
     node = call.emit(
         MaxPool,
-        call.plain(value, as_planes(value.shape)),
+        source,
+        absorbed=pad.origin if pad is not None else (),
         kernel=windows.kernel,
         stride=windows.stride,
-        padding=windows.whole_padding,
+        padding=windows.whole_padding if pad is None else pad.padding,
     )
     return Value(node, call.output_shape)
+
+
+def _take_padding(call: Call, source: str, windows: Windows) -> tuple[str, SumPool | None]:
+    """Return where to read instead of from zeros added around values that are never negative.
+
+    Zeros and padding are the same then, if there is another value in each window.
+    """
+    pad = call.builder[source]
+    if (
+        isinstance(pad, SumPool)
+        and isinstance(call.builder[pad.inputs[0]], Relu)
+        and all(max(p) < k for p, k in zip(pad.padding, windows.kernel, strict=True))
+        and not any(map(any, windows.whole_padding))
+    ):
+        return call.builder.take_padding(source)
+    return source, None
 
 
 @IMPORTERS.register("GlobalMaxPool")

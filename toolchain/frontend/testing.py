@@ -1,0 +1,87 @@
+"""Small ONNX models for tests: written as text, saved, imported and run by onnxruntime."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.checker
+import onnx.numpy_helper
+import onnx.parser
+
+from toolchain.frontend.importing import ImportedModel, import_model
+from toolchain.ir.reference import run
+from toolchain.ir.verify import verify
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def text_model(text: str, *, opset: int = 17, **weights: Array) -> onnx.ModelProto:
+    """Return a model that onnx has checked.
+
+    Args:
+        text: A graph in ONNX's text form, ``net (float[N, 3] x) => (float[N, 3] y) { ... }``.
+        opset: Version of the operators.
+        weights: Initializers by name, besides those in the text.
+    """
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}')
+    for name, array in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def import_text(text: str, *, opset: int = 17, **weights: Array) -> ImportedModel:
+    """Return what a model in text form is imported as; arguments as for `text_model`."""
+    return import_proto(text_model(text, opset=opset, **weights))
+
+
+def import_proto(model: onnx.ModelProto) -> ImportedModel:
+    """Return what a model is imported as."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        return import_model(path)
+
+
+def run_onnxruntime(model: ImportedModel, x: Array) -> Array:
+    """Return the output of the model itself for a batch, one sample at a time.
+
+    Args:
+        model: Of which the file's own form is run.
+        x: ``(batch, *input_shape)``.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.model_bytes, options)
+    samples = x.astype(model.input_dtype)[:, None]
+    results = [session.run(None, {model.input_name: sample})[0] for sample in samples]
+    return np.concatenate(results)
+
+
+def check_against_onnxruntime(model: ImportedModel, x: Array) -> None:
+    """Compare what the imported graph computes with what onnxruntime does.
+
+    Args:
+        model: As imported.
+        x: ``(batch, *input_shape)``.
+
+    Raises:
+        AssertionError: They differ by more than float32 explains.
+        VerifyError: The graph is not well formed, or a node of the model is not in it.
+    """
+    verify(model.graph)
+    wanted = run_onnxruntime(model, x)
+    np.testing.assert_allclose(run(model.graph, x), wanted, rtol=1e-5, atol=1e-5)
+
+
+def small_integers(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Return an array of integers from -4 to 4, with which float32 makes no rounding errors."""
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float32)

@@ -21,6 +21,9 @@ import h5py
 import numpy as np
 
 from targets.formats._netx_chain import Block, Chain, chain_of
+from targets.formats._netx_layers import Drive
+from targets.formats._netx_reader import NetxNetwork, read_netx
+from targets.formats._netx_run import NetxRun, encode, run_netx, run_on_netx, run_stock
 from targets.formats._netx_weights import (
     WEIGHT_BITS,
     LoadedWeight,
@@ -41,6 +44,18 @@ from toolchain.ir.mapped import (
     SparseSynapse,
 )
 from toolchain.target import FORMATS
+
+__all__ = [
+    "Drive",
+    "NetxNetwork",
+    "NetxRun",
+    "emit_netx",
+    "encode",
+    "read_netx",
+    "run_netx",
+    "run_on_netx",
+    "run_stock",
+]
 
 FILE_NAME = "network.net"
 MAX_DELAY = 62

@@ -39,8 +39,8 @@ class Encoding:
 
     @property
     def message_bits(self) -> int:
-        """Bits of the payload, its sign included."""
-        return max(self.high, -self.low - 1).bit_length() + (self.low < 0)
+        """Bits of the payload, with one for the sign whether it is used or not."""
+        return max(self.high, -self.low - 1).bit_length() + 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

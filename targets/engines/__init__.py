@@ -1,0 +1,1 @@
+"""Ways to run a compiled network, one per file."""

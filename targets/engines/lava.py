@@ -1,0 +1,32 @@
+"""Stock Lava processes on Lava's CPU simulator."""
+
+from __future__ import annotations
+
+from targets.formats.lava_process import run_on_lava
+from targets.lava_compat import is_lava_installed
+from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
+
+STATE_SHIFT = 6
+"""Registers hold weight units times two to the power of this."""
+
+_SAMPLES_MAX = 4
+
+
+def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
+    circuit = program.circuit
+    result = run_on_lava(circuit, inputs, record=circuit.windows if trace else ())
+    if result.outputs is None:
+        raise ValueError("the circuit has no readout")
+    return Execution(readout=result.outputs >> STATE_SHIFT, spikes=result.spikes)
+
+
+def missing() -> str | None:
+    """Return why Lava cannot run here and how to mend that; `None` if it can."""
+    if is_lava_installed():
+        return None
+    return "lava-nc is not installed; pip install 'snn-compile[lava]'"
+
+
+ENGINES.register("lava")(
+    Engine("lava", _run, missing, artifact="lava", samples_max=_SAMPLES_MAX)
+)

@@ -1,0 +1,85 @@
+"""Ways to run a compiled network: what they are given and what they give back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.ir.graph import Graph
+from toolchain.ir.mapped import Circuit
+from toolchain.registry import Registry
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A compiled network.
+
+    Attributes:
+        graph: After `Phase.QUANTIZE`.
+        circuit: What it was mapped to.
+        folder: Where its artifacts are; `None` before they are written.
+    """
+
+    graph: Graph
+    circuit: Circuit
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Execution:
+    """What an engine found for some samples.
+
+    Attributes:
+        readout: What leaves the chip, ``(samples, *shape)``, in weight units.
+        counts: Spike counts ``(samples, *shape)`` by population of the graph.
+        spikes: Single spikes ``(samples, latency, *shape)`` by population of the circuit, if they
+            were asked for and the engine has any.
+        spikes_total: Spikes and payloads sent, per sample; `None` if not counted.
+        synaptic_operations: Spikes times the weights other than 0 that they meet, per sample;
+            `None` if not counted.
+        saturations: Times a register left its range, over all samples.
+    """
+
+    readout: npt.NDArray[Any]
+    counts: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    spikes: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    spikes_total: Ints | None = None
+    synaptic_operations: Ints | None = None
+    saturations: int = 0
+
+
+class Run(Protocol):
+    """The function of an engine."""
+
+    def __call__(self, program: Program, inputs: Ints, *, trace: bool) -> Execution:
+        """Run encoded samples ``(samples, *input shape)``; ``trace`` asks for single spikes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to run a compiled network.
+
+    Attributes:
+        name: As on the command line and in the ladder.
+        run: Runs samples.
+        missing: Returns why it cannot run here and how to mend that; `None` if it can.
+        artifact: Name of the format it runs; `None` if it runs the program itself.
+        samples_max: How many samples the ladder gives it; `None` for all.
+    """
+
+    name: str
+    run: Run
+    missing: Callable[[], str | None] = lambda: None
+    artifact: str | None = None
+    samples_max: int | None = None
+
+
+ENGINES: Registry[Engine] = Registry("engine", "targets.engines")

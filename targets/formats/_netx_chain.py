@@ -44,8 +44,9 @@ def chain_of(circuit: Circuit) -> Chain:
     """Return the circuit as a chain.
 
     Raises:
-        EmitError: It has constant sources, branches, loops over several populations, or neurons
-            and synapses that no layer of a netx file stands for.
+        EmitError: It has constant sources, branches, loops over several populations (a second
+            synapse arrives at the first of them), or neurons and synapses that no layer of a
+            netx file stands for.
     """
     source = _only_source(circuit)
     blocks: list[Block] = []
@@ -59,12 +60,6 @@ def chain_of(circuit: Circuit) -> Chain:
                 hint=_LAVA,
             )
         population = circuit.nodes[following[0].target]
-        if any(population is block.population for block in blocks):
-            raise EmitError(
-                "is in a loop; a netx file has loops over one population only",
-                node=population.name,
-                hint=_LAVA,
-            )
         blocks.append(_block(circuit, population, following[0]))
         here = population.name
     _require_all_reached(circuit, blocks)

@@ -290,23 +290,25 @@ def _check_loaded(written: Mapping[str, IntArray]) -> None:
         ) from error
     for (name, weight), held in zip(written.items(), loaded, strict=True):
         span = f"weights are {weight.min()} to {weight.max()}"
-        if held.weight_bits > WEIGHT_BITS:
+        if held.weight_bits > WEIGHT_BITS and weight.min() < 0 < weight.max():
             raise EmitError(
                 f"{span} and need {held.weight_bits} bits, {WEIGHT_BITS} are allowed: odd ones "
                 "of both signs lie within -128 to 127",
                 node=name,
-                hint="quantize with --weight-bits 7, or with even weights",
+                hint="quantize with --weight-bits 8 or less",
             )
         changed = np.flatnonzero(held.mantissa * 2.0**held.exponent != weight)
         if changed.size:
-            was = weight.flat[changed[0]]
-            becomes = held.mantissa.flat[changed[0]] * 2.0**held.exponent
+            was, becomes = weight.flat[changed[0]], held.mantissa.flat[changed[0]]
+            is_trap = weight.min() >= -256 and weight.max() <= 0
             raise EmitError(
                 f"{span}, of which the stock netx reader changes {changed.size}, {was} to "
-                f"{becomes:g} for one; it holds -256 to 254 with both signs, up to 255 with "
-                "one, and fewer where none is positive but some are 0",
+                f"{becomes * 2.0**held.exponent:g} for one"
+                + ("; it errs where some are 0 and none above" if is_trap else ""),
                 node=name,
-                hint="quantize with fewer bits: --weight-bits 7",
+                hint="scale them to magnitudes of at most 127, the largest no power of two"
+                if is_trap
+                else "quantize with --weight-bits 8 or less",
             )
 
 

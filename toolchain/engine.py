@@ -39,8 +39,8 @@ class Execution:
     Attributes:
         readout: What leaves the chip, ``(samples, *shape)``, in weight units.
         counts: Spike counts ``(samples, *shape)`` by population of the graph.
-        spikes: Single spikes ``(samples, latency, *shape)`` by population of the circuit, if they
-            were asked for and the engine has any.
+        spikes: Single spikes ``(samples, latency, *shape)`` by population of the circuit, if
+            they were asked for and the engine has any.
         spikes_total: Spikes and payloads sent, per sample; `None` if not counted.
         synaptic_operations: Spikes times the weights other than 0 that they meet, per sample;
             `None` if not counted.

@@ -115,7 +115,7 @@ class Graph:
         return self[source]
 
     def feeder(self, node: Node) -> Node | None:
-        """Return the node that ``node`` reads past pools and rearrangements; `None` for inputs."""
+        """Return what ``node`` reads past pools and rearrangements; `None` for inputs."""
         while node.inputs:
             node = self.producer(node)
             if not isinstance(node, (Rearrange, MaxPool)):

@@ -95,7 +95,7 @@ def _verify_kind(node: Node, phase: Phase) -> None:
 
 
 def _verify_alternation(graph: Graph) -> None:
-    """Check that between two linear layers there is an activation, and before each one layer."""
+    """Check that layers and activations take turns."""
     for node in graph:
         source = graph.feeder(node)
         if isinstance(node, _LINEAR) and isinstance(source, _LINEAR):

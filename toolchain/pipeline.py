@@ -1,0 +1,275 @@
+"""The whole way: from an ONNX file to a build that has been verified."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.build_folder import REPORT, default_folder, model_name, writing_build
+from toolchain.calibration import calibrate
+from toolchain.data import Samples, load_samples, synthetic_samples
+from toolchain.engine import ENGINES, Program
+from toolchain.errors import EmitError
+from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
+from toolchain.frontend import ImportedModel, import_model
+from toolchain.ir.archive import save_archive
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.reference import decode, encode
+from toolchain.ir.size import count_neurons, count_synapses
+from toolchain.ir.snn import Spiking
+from toolchain.ir.text import print_graph
+from toolchain.ir.verify import accounted
+from toolchain.mapping import MAPPINGS
+from toolchain.metrics import agreement
+from toolchain.report import Report, as_json
+from toolchain.rewriting import PASSES, Context, run_phase
+from toolchain.target import FORMATS, TARGETS, Target
+from toolchain.verification.ladder import Climb, Stages, climb, source_runner
+from toolchain.verification.layers import report_layers
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+Dump: TypeAlias = Callable[[str], None]
+Array: TypeAlias = npt.NDArray[Any]
+
+OPTIONS_FILE = "options.json"
+
+LEVELS_TRIED = (7, 15, 31, 63)
+LEVELS_AGREEMENT = 0.99
+"""``--levels auto`` takes the first of `LEVELS_TRIED` whose answers agree this often."""
+
+_CALIBRATION_MAX = 512
+_SYNTHETIC_COUNT = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user can choose; the resolved ones are written beside the build.
+
+    Attributes:
+        model: ONNX file.
+        target: Name of a target.
+        calibration: npz file with ``x``; `None` takes ``calibration.npz`` beside the model.
+        test: npz file with ``x`` and ``y``; `None` verifies on the calibration samples.
+        levels: Largest spike count of a neuron in one window, 1 to 1023; `None` chooses.
+        lowering: Name of a lowering.
+        method: Name of a conversion method.
+        formats: Names of formats to write; `None` takes the target's that can be written.
+        output: Folder of the build; `None` takes ``build/<model>-<target>``.
+        dump_after: Name of a pass or phase whose graph is dumped; `None` for none.
+    """
+
+    model: Path
+    target: str = "loihi2"
+    calibration: Path | None = None
+    test: Path | None = None
+    levels: int | None = 15
+    lowering: str = "temporal"
+    method: str = "mmse"
+    formats: tuple[str, ...] | None = None
+    output: Path | None = None
+    dump_after: str | None = None
+
+
+def compile_model(
+    options: Options, *, progress: Progress = lambda *_: None, dump: Dump = lambda _: None
+) -> Report:
+    """Compile an ONNX model, verify the result and write it to the build folder.
+
+    Args:
+        options: What to do.
+        progress: Told the stage, the samples done and the samples in all.
+        dump: Given the text form that ``options.dump_after`` asks for.
+
+    Returns:
+        What was found out; a broken promise is in its ladder, not an exception.
+
+    Raises:
+        CompileError: It cannot be compiled as asked. Nothing has been written.
+    """
+    return _Compilation(options, progress, dump).run()
+
+
+class _Compilation:
+    def __init__(self, options: Options, progress: Progress, dump: Dump) -> None:
+        self.options, self.progress, self.dump = options, progress, dump
+        self.target: Target = TARGETS[options.target]
+        self.formats = options.formats or self.target.formats
+        for name in self.formats:
+            FORMATS[name]
+        self.map = MAPPINGS[options.lowering]
+        self.warnings: list[str] = []
+        _require_known(options.dump_after)
+
+    def run(self) -> Report:
+        """Compile, write and verify."""
+        options = self.options
+        self.progress("import", 0, 1)
+        model = import_model(options.model)
+        calibration = self._calibration_samples(model)
+        test = calibration
+        if options.test is not None:
+            test = load_samples(options.test, model.input_shape, labelled=True)
+        folder = options.output or default_folder(options.model, options.target)
+        with writing_build(folder) as aside:
+            stages = self._stages(model, calibration, aside)
+            refused = self._write(stages.program, aside)
+            formats = tuple(name for name in self.formats if name not in refused)
+            found = climb(stages, test, formats, refused, self.progress)
+            _write_json(aside / OPTIONS_FILE, dataclasses.asdict(options))
+            report = self._report(stages, found, aside, test.x)
+            _write_json(aside / REPORT, as_json(report))
+        return report
+
+    def _calibration_samples(self, model: ImportedModel) -> Samples:
+        path = self.options.calibration or self.options.model.with_name("calibration.npz")
+        if self.options.calibration is not None or path.exists():
+            samples = load_samples(path, model.input_shape, labelled=None)
+            if len(samples) > _CALIBRATION_MAX:
+                self.warnings.append(
+                    f"calibrated on the first {_CALIBRATION_MAX} of {len(samples)} samples"
+                )
+            y = None if samples.y is None else samples.y[:_CALIBRATION_MAX]
+            return Samples(samples.x[:_CALIBRATION_MAX], y)
+        self.warnings.append(
+            "thresholds are guesses: there are no calibration samples, so the network was "
+            "calibrated on random numbers; give real ones with --calibration"
+        )
+        return synthetic_samples(model.input_shape, _SYNTHETIC_COUNT)
+
+    def _stages(self, model: ImportedModel, samples: Samples, folder: Path) -> Stages:
+        context = Context(
+            target=self.target,
+            levels=self.options.levels or LEVELS_TRIED[0],
+            method=self.options.method,
+            lowering=self.options.lowering,
+        )
+        prepared = self._phase(model.graph, Phase.PREPARE, context)
+        self.progress("calibrate", 0, len(samples))
+        calibration = calibrate(prepared, samples.x)
+        context = dataclasses.replace(context, calibration=calibration)
+        if self.options.levels is None:
+            context = self._choose_levels(model, prepared, context)
+        return self._lowered(model, prepared, context, folder)
+
+    def _lowered(
+        self, model: ImportedModel, prepared: Graph, context: Context, folder: Path | None
+    ) -> Stages:
+        converted = self._phase(prepared, Phase.CONVERT, context)
+        lowered = self._phase(converted, Phase.LOWER, context)
+        quantized = self._phase(lowered, Phase.QUANTIZE, context)
+        program = Program(quantized, self.map(quantized, self.target), folder)
+        return Stages(model, prepared, converted, lowered, program)
+
+    def _choose_levels(
+        self, model: ImportedModel, prepared: Graph, context: Context
+    ) -> Context:
+        """Take the fewest levels whose answers agree with the source network's."""
+        if context.calibration is None:
+            return context
+        x = context.calibration.x
+        source = source_runner(model)(x)
+        best, best_share = context, -1.0
+        for levels in LEVELS_TRIED:
+            candidate = dataclasses.replace(context, levels=levels)
+            program = self._lowered(model, prepared, candidate, None).program
+            share = agreement(_counted(program, x), source, program.graph.output.tail)
+            if share > best_share:
+                best, best_share = candidate, share
+            if share >= LEVELS_AGREEMENT:
+                return candidate
+        self.warnings.append(
+            f"no number of levels up to {LEVELS_TRIED[-1]} agrees on {LEVELS_AGREEMENT:.0%} of "
+            f"the calibration samples; {best.levels} levels agree on {best_share:.1%}"
+        )
+        return best
+
+    def _phase(self, graph: Graph, phase: Phase, context: Context) -> Graph:
+        self.progress(phase.name.lower(), 0, 1)
+        dumped = None
+        for name, after in run_phase(graph, phase, context):
+            graph = after
+            if name == self.options.dump_after:
+                dumped = after
+        if dumped is None and self._asks_for_pass_of(phase):
+            dumped = graph
+        if dumped is not None:
+            self.dump(print_graph(dumped))
+        return graph
+
+    def _asks_for_pass_of(self, phase: Phase) -> bool:
+        asked = self.options.dump_after
+        return asked is not None and asked in PASSES and PASSES[asked].phase is phase
+
+    def _write(self, program: Program, folder: Path) -> dict[str, str]:
+        """Write what ``run`` needs and all formats; return those refused, with the reason.
+
+        Only a format that was not asked for by name may be refused.
+        """
+        save_archive(program.graph, folder / GRAPH_FILE)
+        save_archive(program.circuit, folder / CIRCUIT_FILE)
+        refused = {}
+        for name in self.formats:
+            self.progress(f"write {name}", 0, 1)
+            try:
+                FORMATS[name](program.circuit, folder)
+            except EmitError as error:
+                if self.options.formats is not None:
+                    raise
+                refused[name] = error.problem
+        return refused
+
+    def _report(self, stages: Stages, found: Climb, folder: Path, x: Array) -> Report:
+        program, model = stages.program, stages.model
+        graph, circuit = program.graph, program.circuit
+        named = model_name(self.options.model)
+        return Report(
+            model={"name": named, "sha256": model.sha256},
+            target=self.target.name,
+            lowering=self.options.lowering,
+            method=self.options.method,
+            levels=max((node.levels for node in graph.of_type(Spiking)), default=0),
+            time_steps=circuit.latency,
+            period=circuit.period,
+            nodes={"in": len(graph.source_nodes), "accounted": len(accounted(graph))},
+            neurons=count_neurons(circuit),
+            synapses=count_synapses(circuit),
+            spikes_per_sample=found.spikes_per_sample,
+            synaptic_operations_per_sample=found.synaptic_operations_per_sample,
+            saturations=found.saturations,
+            ladder=found.rungs,
+            layers=report_layers(stages.prepared, program, x),
+            warnings=tuple(self.warnings),
+            assumptions=self.target.assumptions,
+            files=tuple(
+                sorted(
+                    path.relative_to(folder).as_posix()
+                    for path in folder.rglob("*")
+                    if path.is_file()
+                )
+            ),
+        )
+
+
+def _counted(program: Program, x: Array) -> Array:
+    """Return the outputs that count mode gives."""
+    graph = program.graph
+    inputs = encode(graph.input, x).astype(np.int64)
+    return decode(graph.output, ENGINES["count"].run(program, inputs, trace=False).readout)
+
+
+def _require_known(name: str | None) -> None:
+    phases = {phase.name.lower() for phase in Phase}
+    if name is not None and name not in phases:
+        PASSES[name]
+
+
+def _write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=2, default=str)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,250 @@
+"""The ladder: the same samples through every stage of the compiler, each against the one above.
+
+What a stage promises is checked here and nowhere else. *exact* means not one spike count (for
+engines that give single spikes: not one spike in any time step) and not one output integer
+differs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.calibration import session
+from toolchain.data import Samples
+from toolchain.engine import ENGINES, Engine, Execution, Program
+from toolchain.errors import CompileError
+from toolchain.frontend import ImportedModel
+from toolchain.ir.graph import Graph
+from toolchain.ir.reference import counts_of, decode, encode, evaluate
+from toolchain.ir.snn import Spiking
+from toolchain.report import Rung
+from toolchain.verification.comparison import first_count, first_output, first_spike
+from toolchain.verification.rung_tally import RungTally
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Counts: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+IMPORT_TOLERANCE = 1e-4
+"""Largest error of the imported network, relative to its largest output."""
+
+_CHUNK_BYTES = 64 * 2**20
+_BUDGET_S = 120.0
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """The network at each stage.
+
+    Attributes:
+        model: As imported.
+        prepared: After `Phase.PREPARE`.
+        converted: After `Phase.CONVERT`.
+        lowered: After `Phase.LOWER`.
+        program: Quantized and mapped, with its artifacts.
+    """
+
+    model: ImportedModel
+    prepared: Graph
+    converted: Graph
+    lowered: Graph
+    program: Program
+
+
+@dataclass(frozen=True, eq=False)
+class Climb:
+    """What the ladder found.
+
+    Attributes:
+        rungs: From the source network down.
+        spikes_per_sample: Mean over the samples that were stepped.
+        synaptic_operations_per_sample: Likewise.
+        saturations: Times a register left its range there.
+    """
+
+    rungs: tuple[Rung, ...]
+    spikes_per_sample: float
+    synaptic_operations_per_sample: float
+    saturations: int
+
+
+def climb(
+    stages: Stages,
+    samples: Samples,
+    artifacts: tuple[str, ...],
+    refused: Mapping[str, str],
+    progress: Progress,
+) -> Climb:
+    """Run the samples through every stage.
+
+    Args:
+        stages: The network at each of them.
+        samples: With or without labels.
+        artifacts: Formats that were written, each a rung if an engine runs it.
+        refused: Why formats that the target would have were not written, by name.
+        progress: Told the rung, the samples done and the samples in all.
+    """
+    ladder = _Ladder(stages)
+    for start, chunk in _chunks(stages, samples):
+        ladder.add(start, chunk)
+        progress("verify", start + len(chunk.x), len(samples.x))
+    engines = [ENGINES[name] for name in ENGINES if ENGINES[name].artifact in artifacts]
+    for done, engine in enumerate(engines):
+        progress(engine.name, done, len(engines))
+        ladder.add_artifact(engine, samples)
+    for name, why in refused.items():
+        ladder.tallies[name] = RungTally(name, "exact", why=f"not written: {why}")
+    return ladder.climb()
+
+
+class _Ladder:
+    def __init__(self, stages: Stages) -> None:
+        self.stages = stages
+        tail = stages.program.graph.output.tail
+        self.tallies = {
+            name: RungTally(name, promise, tail, tolerance)
+            for name, promise, tolerance in (
+                ("onnxruntime", "reference", None),
+                ("imported", f"within {IMPORT_TOLERANCE:g}", IMPORT_TOLERANCE),
+                ("converted", "lossy by design", None),
+                ("lowered", "exact", None),
+                ("quantized", "lossy by design", None),
+                ("count", "exact", None),
+                ("step", "exact", None),
+            )
+        }
+        self.tail = tail
+        self.run_source = source_runner(stages.model)
+        self.spikes, self.operations, self.saturations = 0, 0, 0
+        self.step_s = 0.0
+
+    def add(self, start: int, chunk: Samples) -> None:
+        """Run one chunk through all stages that need no artifact."""
+        stages, program = self.stages, self.stages.program
+        source = self.run_source(chunk.x)
+        imported = decode_of(stages.prepared, chunk.x)[0]
+        converted, converted_counts = decode_of(stages.converted, chunk.x)
+        lowered, lowered_counts = decode_of(stages.lowered, chunk.x)
+        quantized, quantized_counts = decode_of(program.graph, chunk.x)
+        self._add("onnxruntime", source, source, source, chunk)
+        self._add("imported", imported, source, source, chunk)
+        self._add("converted", converted, imported, source, chunk)
+        difference = first_count(lowered_counts, converted_counts, start)
+        self._add("lowered", lowered, converted, source, chunk, difference)
+        self._add("quantized", quantized, lowered, source, chunk)
+        inputs = encode(program.graph.input, chunk.x).astype(np.int64)
+        counted = ENGINES["count"].run(program, inputs, trace=False)
+        y = decode(program.graph.output, counted.readout.astype(np.float64))
+        difference = first_count(counted.counts, quantized_counts, start)
+        self._add("count", y, quantized, source, chunk, difference)
+        if self.step_s < _BUDGET_S:
+            self._add_step(start, chunk, inputs, counted, source)
+
+    def _add_step(
+        self, start: int, chunk: Samples, inputs: Ints, counted: Execution, source: Floats
+    ) -> None:
+        began, program = time.monotonic(), self.stages.program
+        stepped = ENGINES["step"].run(program, inputs, trace=False)
+        self.step_s += time.monotonic() - began
+        above = decode(program.graph.output, counted.readout.astype(np.float64))
+        y = decode(program.graph.output, stepped.readout.astype(np.float64))
+        difference = first_count(stepped.counts, counted.counts, start) or first_output(
+            stepped.readout, counted.readout
+        )
+        self._add("step", y, above, source, chunk, difference)
+        self.saturations += stepped.saturations
+        if stepped.spikes_total is not None and stepped.synaptic_operations is not None:
+            self.spikes += int(stepped.spikes_total.sum())
+            self.operations += int(stepped.synaptic_operations.sum())
+
+    def add_artifact(self, engine: Engine, samples: Samples) -> None:
+        """Run a written artifact on a few samples against the step engine, spike by spike."""
+        tally = RungTally(engine.name, "exact", self.tail)
+        self.tallies[engine.name] = tally
+        tally.why = engine.missing() or ""
+        if tally.why:
+            return
+        program = self.stages.program
+        few = Samples(
+            samples.x[: engine.samples_max],
+            None if samples.y is None else samples.y[: engine.samples_max],
+        )
+        inputs = encode(program.graph.input, few.x).astype(np.int64)
+        ours = ENGINES["step"].run(program, inputs, trace=True)
+        try:
+            theirs = engine.run(program, inputs, trace=True)
+        except CompileError as error:
+            tally.failure = str(error)
+            return
+        source = self.run_source(few.x)
+        above = decode(program.graph.output, ours.readout.astype(np.float64))
+        y = decode(program.graph.output, theirs.readout.astype(np.float64))
+        difference = first_spike(program.circuit, theirs.spikes, ours.spikes) or first_output(
+            theirs.readout, ours.readout
+        )
+        tally.add(y, above, source, few.y, difference)
+
+    def climb(self) -> Climb:
+        """Return what was found."""
+        stepped = self.tallies["step"]
+        everything = self.tallies["count"].samples
+        if stepped.samples < everything:
+            stepped.why = f"{stepped.samples} of {everything} samples in {self.step_s:.0f} s"
+        ran = max(stepped.samples, 1)
+        return Climb(
+            rungs=tuple(tally.finish() for tally in self.tallies.values()),
+            spikes_per_sample=self.spikes / ran,
+            synaptic_operations_per_sample=self.operations / ran,
+            saturations=self.saturations,
+        )
+
+    def _add(
+        self,
+        rung: str,
+        y: Floats,
+        above: Floats,
+        source: Floats,
+        chunk: Samples,
+        difference: str | None = None,
+    ) -> None:
+        self.tallies[rung].add(y, above, source, chunk.y, difference)
+
+
+def decode_of(graph: Graph, x: npt.NDArray[Any]) -> tuple[Floats, Counts]:
+    """Return the outputs of a graph and the spike counts of its populations."""
+    values = evaluate(graph, x)
+    counts = {node.name: counts_of(values[node.name]) for node in graph.of_type(Spiking)}
+    return counts_of(values[graph.output.name]), counts
+
+
+def source_runner(model: ImportedModel) -> Callable[[npt.NDArray[Any]], Floats]:
+    """Return a function that runs the source model in onnxruntime on ``(samples, ...)``."""
+    runner = session(model.model_bytes)
+
+    def run(x: npt.NDArray[Any]) -> Floats:
+        given = x.astype(model.input_dtype)
+        batches = np.split(given, len(given)) if model.has_fixed_batch else [given]
+        outputs = [
+            runner.run([model.output_name], {model.input_name: batch})[0] for batch in batches
+        ]
+        return np.concatenate(outputs).astype(np.float64)
+
+    return run
+
+
+def _chunks(stages: Stages, samples: Samples) -> Iterator[tuple[int, Samples]]:
+    """Yield the samples in chunks whose values fit into memory, with the first's number."""
+    graph = stages.lowered
+    levels = max((node.levels for node in graph.of_type(Spiking)), default=1)
+    per_sample = sum(int(np.prod(shape)) for shape in graph.shapes.values()) * (levels + 16)
+    size = int(np.clip(_CHUNK_BYTES // per_sample, 1, 256))
+    for start in range(0, len(samples.x), size):
+        part = slice(start, start + size)
+        yield start, Samples(samples.x[part], None if samples.y is None else samples.y[part])

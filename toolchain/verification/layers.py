@@ -1,0 +1,77 @@
+"""How far each population is from the activation it replaces, alone and with all before it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.engine import Program
+from toolchain.ir.ann import Conv, Dense
+from toolchain.ir.counts import count
+from toolchain.ir.graph import Graph
+from toolchain.ir.node import Node
+from toolchain.ir.reference import counts_of, evaluate
+from toolchain.ir.snn import Spiking
+from toolchain.report import LayerReport
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+SAMPLES_MAX = 64
+
+
+def report_layers(
+    prepared: Graph, program: Program, x: npt.NDArray[Any]
+) -> tuple[LayerReport, ...]:
+    """Compare every population with its activation on at most `SAMPLES_MAX` samples.
+
+    Args:
+        prepared: The analogue network, whose activations have the names of the populations.
+        program: The spiking network, whose populations are those of the circuit, too.
+        x: ``(samples, *source_shape)``.
+    """
+    x = x[:SAMPLES_MAX]
+    activations = {name: counts_of(value) for name, value in evaluate(prepared, x).items()}
+    reports = []
+    value: Floats = np.asarray(x, np.float64)
+    ideal = value
+    for node in program.graph:
+        value = count(node, value)
+        if not isinstance(node, Spiking):
+            ideal = count(node, ideal)
+            continue
+        alone = count(node, ideal)
+        wanted = activations[node.name]
+        reports.append(_report(program, node, value, alone, wanted))
+        ideal = wanted / node.unit
+    return tuple(reports)
+
+
+def _report(
+    program: Program, node: Spiking, counts: Floats, alone: Floats, wanted: Floats
+) -> LayerReport:
+    return LayerReport(
+        name=node.name,
+        shape=program.graph.shapes[node.name],
+        neurons=int(np.prod(program.circuit.nodes[node.name].shape)),
+        bound=node.bound,
+        weight_bits=_weight_bits(program.graph, node),
+        isolated_error=_relative_error(alone * node.unit, wanted),
+        cumulative_error=_relative_error(counts * node.unit, wanted),
+        silent=float((counts.max(axis=0) == 0).mean()),
+        saturated=float((counts == node.levels).mean()),
+        firing_rate=float(counts.mean() / node.levels),
+    )
+
+
+def _weight_bits(graph: Graph, node: Node) -> int:
+    layer = graph.producer(node)
+    if not isinstance(layer, (Dense, Conv)):
+        return 0
+    return int(np.abs(layer.weight).max()).bit_length() + 1
+
+
+def _relative_error(found: Floats, wanted: Floats) -> float:
+    scale = float(np.sqrt(np.square(wanted).mean()))
+    return float(np.sqrt(np.square(found - wanted).mean())) / scale if scale else 0.0

@@ -1,0 +1,104 @@
+"""One rung in the making: what has been found over the samples so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.ir.ann import HostOp
+from toolchain.metrics import accuracy, agreement
+from toolchain.report import Rung, Status
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass
+class RungTally:
+    """Sums over samples that become a `Rung`.
+
+    Attributes:
+        rung: Its name.
+        promise: Against the rung above it.
+        tail: What the host does to the outputs, for the answers.
+        tolerance: Largest relative error allowed; `None` if the error is not bounded.
+        why: What there is to say about its status otherwise.
+        failure: Why it could not finish; empty if it did.
+    """
+
+    rung: str
+    promise: str
+    tail: tuple[HostOp, ...] = ()
+    tolerance: float | None = None
+    why: str = ""
+    failure: str = ""
+    samples: int = 0
+    right: float = 0.0
+    agreeing: float = 0.0
+    is_labelled: bool = True
+    max_abs_error: float = 0.0
+    largest: float = 0.0
+    first_difference: str | None = None
+
+    def add(
+        self,
+        y: Floats,
+        above: Floats,
+        source: Floats,
+        labels: npt.NDArray[np.integer] | None,
+        difference: str | None = None,
+    ) -> None:
+        """Add some samples.
+
+        Args:
+            y: Outputs of this rung, ``(samples, *shape)``.
+            above: Outputs of the rung above it.
+            source: Outputs of the source network.
+            labels: ``(samples,)``, or `None`.
+            difference: Where an exact rung differs on these samples.
+        """
+        self.samples += len(y)
+        self.agreeing += agreement(y, source, self.tail) * len(y)
+        self.is_labelled = self.is_labelled and labels is not None
+        if labels is not None:
+            self.right += accuracy(y, labels, self.tail) * len(y)
+        self.max_abs_error = max(self.max_abs_error, float(np.abs(y - above).max()))
+        self.largest = max(self.largest, float(np.abs(above).max()))
+        self.first_difference = self.first_difference or difference
+
+    def finish(self) -> Rung:
+        """Return the rung."""
+        if self.samples == 0:
+            return Rung(
+                rung=self.rung,
+                promise=self.promise,
+                status="broken" if self.failure else "skipped",
+                why=self.failure or self.why,
+            )
+        status, why = self._judge()
+        return Rung(
+            rung=self.rung,
+            promise=self.promise,
+            status=status,
+            samples=self.samples,
+            metric=self.right / self.samples if self.is_labelled else None,
+            agreement=self.agreeing / self.samples,
+            max_abs_error=None if self.promise == "reference" else self.max_abs_error,
+            first_difference=self.first_difference,
+            why=why,
+        )
+
+    def _judge(self) -> tuple[Status, str]:
+        if self.first_difference is not None:
+            return "broken", f"it differs at {self.first_difference}"
+        bound = None if self.tolerance is None else self.tolerance * max(self.largest, 1e-30)
+        if bound is not None and self.max_abs_error > bound:
+            return (
+                "broken",
+                f"an output is off by {self.max_abs_error:.3g}; {bound:.3g} is allowed",
+            )
+        if not np.isfinite(self.max_abs_error):
+            return "broken", "an output is not a finite number"
+        return "ok", self.why

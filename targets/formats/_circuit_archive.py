@@ -11,7 +11,7 @@ import dataclasses
 import inspect
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def load_circuit(path: Path) -> Circuit:
         InputDataError: The file is missing or is no archive of a circuit of this version.
     """
     try:
-        circuit = _rebuild(read_archive(str(path)))
+        circuit = read_archive(str(path), lambda name, members: _CLASSES[name](**members))
     except FileNotFoundError:
         raise InputDataError("there is no such file", node=str(path)) from None
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
@@ -63,10 +63,15 @@ def _not_a_circuit(path: Path) -> InputDataError:
     )
 
 
-def read_archive(path: str) -> Any:
-    """Return the content of an archive as dicts, lists, numbers, arrays and CSR matrices.
+def read_archive(path: str, build: Callable[[str, dict[str, Any]], Any] | None = None) -> Any:
+    """Return the content of an archive; integer arrays come as 64 bit, sequences as tuples.
 
-    Every integer array comes as 64 bit. Its text is copied into the scripts of format ``lava``.
+    The text of this function is copied into the scripts that the format ``lava`` writes.
+
+    Args:
+        path: Of the archive.
+        build: Makes an instance from the name of its class and its fields; without it instances
+            come as dicts with the name under ``type``.
     """
     import json
 
@@ -78,18 +83,22 @@ def read_archive(path: str) -> Any:
 
     def decode(value: Any) -> Any:
         if isinstance(value, list):
-            return [decode(item) for item in value]
+            return tuple(decode(item) for item in value)
         if not isinstance(value, dict):
             return value
         if "array" in value:
             array = entries[value["array"]]
             return array.astype(np.int64) if array.dtype.kind == "i" else array
         if "sparse" in value:
-            parts = tuple(decode(part) for part in value["sparse"])
-            return scipy.sparse.csr_matrix(parts, shape=tuple(value["shape"]))
+            return scipy.sparse.csr_matrix(
+                decode(value["sparse"]), shape=decode(value["shape"])
+            )
         if "items" in value:
             return {key: decode(item) for key, item in value["items"]}
-        return {key: decode(item) for key, item in value.items()}
+        members = {key: decode(item) for key, item in value.items() if key != "type"}
+        if build is not None:
+            return build(value["type"], members)
+        return {"type": value["type"], **members}
 
     return decode(json.loads(str(entries["circuit"])))
 
@@ -125,13 +134,3 @@ def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if np.iinfo(narrow).min <= lowest and highest <= np.iinfo(narrow).max:
             return array.astype(narrow)
     return array
-
-
-def _rebuild(value: Any) -> Any:
-    """Turn dicts with a ``type`` into instances of that class, and lists into tuples."""
-    if isinstance(value, list):
-        return tuple(_rebuild(item) for item in value)
-    if not isinstance(value, dict):
-        return value
-    members = {key: _rebuild(item) for key, item in value.items() if key != "type"}
-    return _CLASSES[value["type"]](**members) if "type" in value else members

@@ -57,11 +57,11 @@ def refuse_what_lava_cannot_run(circuit: Circuit) -> None:
                 raise EmitError(f"there is no population {end!r}", node=synapse.name)
         source, target = circuit.nodes[synapse.source], circuit.nodes[synapse.target]
         if isinstance(target, Source):
-            raise EmitError(
-                f"{target.name!r} is a source and takes no input", node=synapse.name
-            )
+            problem = f"{target.name!r} is a source and takes no input"
+            raise EmitError(problem, node=synapse.name)
         _check_synapse(synapse, source.shape, target.shape)
     _check_connected(circuit)
+    _check_readout(circuit)
 
 
 def require(condition: bool, problem: str, node: str, hint: str | None = None) -> None:
@@ -130,10 +130,11 @@ def _(lif: Lif) -> None:
         "quantize with a coarser scale",
     )
     for register, decay in (("u", lif.decay_u), ("v", lif.decay_v)):
+        least, most = int(np.min(decay)), int(np.max(decay))
         require(
-            np.size(decay) == 1 and bool(0 <= decay <= _DECAY_MAX),
-            f"{register} loses {decay} 4096ths a step; Lava's decay is one number for all "
-            f"neurons, 0 to {_DECAY_MAX}",
+            least >= 0 and most <= _DECAY_MAX,
+            f"{register} loses {least} to {most} 4096ths a step; Lava's decay is 0 to "
+            f"{_DECAY_MAX}",
             name,
         )
     mantissa = int(np.abs(lif.bias_mantissa).max())
@@ -213,27 +214,21 @@ def _(synapse: DenseSynapse | SparseSynapse, source: Shape, target: Shape) -> No
         name,
     )
     if isinstance(synapse, DenseSynapse) and synapse.delay is not None:
-        _check_delay(synapse, expected[1], synapse.delay)
+        _check_delay(synapse, synapse.delay)
 
 
-def _check_delay(synapse: DenseSynapse, inputs: int, delay: IntArray) -> None:
+def _check_delay(synapse: DenseSynapse, delay: IntArray) -> None:
+    outputs, inputs = synapse.weight.shape
     require(
-        delay.shape == (inputs,),
-        f"delays have shape {delay.shape}; it must be ({inputs},), one per input",
+        delay.shape in ((inputs,), (outputs, inputs), (outputs, 1)),
+        f"delays have shape {delay.shape}; it must be ({inputs},), ({outputs}, {inputs}) or "
+        f"({outputs}, 1)",
         synapse.name,
     )
     require(
         bool(delay.min() >= 0 and delay.max() <= _DELAY_MAX),
         f"delays are {delay.min()} to {delay.max()} steps; Loihi has 0 to {_DELAY_MAX}",
         synapse.name,
-    )
-    is_whole = not (synapse.weight % 2 ** max(-synapse.weight_exponent, 0)).any()
-    require(
-        is_whole or len(np.unique(delay)) == 1,
-        f"with different delays Lava shifts the parts of a sum, not the sum; with the exponent "
-        f"{synapse.weight_exponent} that loses bits of the weights",
-        synapse.name,
-        "use weights that the shift divides without a rest",
     )
 
 

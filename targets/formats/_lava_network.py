@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable  # noqa: F401  used by the functions copied in
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ class Network:
         self.starts = circuit["period"] * np.arange(len(inputs))
         self.steps = int(self.starts[-1]) + circuit["latency"]
         self.folder = folder
-        self.records: dict[str, tuple[str, list[int]]] = {}
+        self.records: dict[str, tuple[str, tuple[int, ...]]] = {}
         self.nodes = {
             node["name"]: node for node in (*circuit["sources"], *circuit["populations"])
         }
@@ -217,13 +218,13 @@ def lava_order(values: Any) -> Any:
     return values.transpose(0, *range(values.ndim - 1, 0, -1)).reshape(len(values), -1)
 
 
-def channel_order(vectors: Any, shape: list[int]) -> Any:
+def channel_order(vectors: Any, shape: tuple[int, ...]) -> Any:
     """Undo `lava_order`; ``shape`` is ``(C, H, W)`` or ``(N,)``."""
     values = vectors.reshape(len(vectors), *shape[::-1])
     return values.transpose(0, *range(values.ndim - 1, 0, -1))
 
 
-def permutation(shape: list[int]) -> Any:
+def permutation(shape: tuple[int, ...]) -> Any:
     """Return the channel-first index of every element of a vector in Lava's order."""
     return lava_order(np.arange(np.prod(shape)).reshape(1, *shape))[0]
 
@@ -260,8 +261,8 @@ def lif(node: dict[str, Any], shape: tuple[int], per_neuron: Any) -> Any:
     settings = {
         "name": node["name"],
         "shape": shape,
-        "du": node["decay_u"] - 1,
-        "dv": node["decay_v"],
+        "du": per_neuron(np.asarray(node["decay_u"]) - 1),
+        "dv": per_neuron(node["decay_v"]),
         "vth": per_neuron(node["threshold"]),
         "bias_mant": per_neuron(node["bias_mantissa"]),
         "bias_exp": node["bias_exponent"],
@@ -289,8 +290,8 @@ def convolution(synapse: dict[str, Any], source: dict[str, Any]) -> Any:
 
 def matrix(synapse: dict[str, Any], source: dict[str, Any], target: dict[str, Any]) -> Any:
     """Return the process of a dense or sparse matrix; Lava takes its mantissas as they are."""
-    columns = permutation(source["shape"])
-    weights = synapse["weight"][permutation(target["shape"])][:, columns].astype(np.int32)
+    rows, columns = permutation(target["shape"]), permutation(source["shape"])
+    weights = synapse["weight"][rows][:, columns].astype(np.int32)
     settings = {
         "name": synapse["name"],
         "weights": weights,
@@ -303,7 +304,7 @@ def matrix(synapse: dict[str, Any], source: dict[str, Any], target: dict[str, An
         return Sparse(**settings)
     if synapse["delay"] is None or not np.any(synapse["delay"]):
         return Dense(**settings)
-    delays = np.broadcast_to(synapse["delay"][columns], weights.shape).astype(int)
+    delays = np.broadcast_to(synapse["delay"], weights.shape)[rows][:, columns].astype(int)
     return DelayDense(**settings, delays=delays)
 
 

@@ -8,6 +8,7 @@ that define processes.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import signal
@@ -137,10 +138,9 @@ def _check_inputs(circuit: Circuit, inputs: IntArray) -> None:
 
 
 def _run_script(script: Path, arguments: list[str], timeout_s: float) -> None:
-    """Run ``script`` as a process group that does not outlive this call."""
-    command = [sys.executable, str(script), *arguments]
+    """Run ``script`` in a process group that does not outlive this call."""
     with subprocess.Popen(
-        command,
+        [sys.executable, str(script), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -149,35 +149,32 @@ def _run_script(script: Path, arguments: list[str], timeout_s: float) -> None:
         try:
             text, _ = child.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
+            _end_group(child)
             raise LavaError(
                 f"the simulator did not finish within {timeout_s:g} s",
                 hint="run fewer samples, or allow more time",
             ) from None
-        finally:
+        except BaseException:
             _end_group(child)
+            raise
     if child.returncode != 0:
         raise LavaError(f"the simulator failed\n{text.strip()}")
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:
-    """End what is left of the group of ``child``.
+    """End the group of ``child``; its output ends when all of the group have.
 
-    The first signal spares the process that then frees what is left of the shared memory.
+    The first signal spares the process of `multiprocessing` that then frees the shared memory.
     """
     for end in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, end)
-        except ProcessLookupError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=_GRACE_S)
             return
-        try:
-            child.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            continue
 
 
-def _cut(
-    circuit: Circuit, samples: int, trace: dict[str, npt.NDArray[np.generic]]
-) -> LavaTrace:
+def _cut(circuit: Circuit, samples: int, trace: Mapping[str, Any]) -> LavaTrace:
     """Sort the arrays of a run by what they are, spikes cut into samples."""
     starts = circuit.period * np.arange(samples)
     steps = starts[:, None] + np.arange(circuit.latency)

@@ -1,0 +1,151 @@
+"""A circuit comes back from its archive with every number, and anything else is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from targets.formats._circuit_archive import load_circuit, save_circuit
+from toolchain.errors import InputDataError
+from toolchain.ir import mapped
+from toolchain.ir.mapped import (
+    Circuit,
+    ConvSynapse,
+    Delta,
+    DenseSynapse,
+    Injection,
+    Lif,
+    Readout,
+    Sigma,
+    SigmaDelta,
+    Source,
+    SparseSynapse,
+    Window,
+)
+
+
+def everything():
+    """One of each class, with values that need every width of integer."""
+    sparse = scipy.sparse.csr_matrix(np.array([[0, -256], [0, 0], [2**40, 3]]))
+    return Circuit(
+        name="net",
+        sources=(
+            Source(name="x", shape=(2,), message_bits=8),
+            Source(name="host", shape=(3,), events=((0, np.array([1, -(2**20), 300])),)),
+        ),
+        populations=(
+            Lif(name="a", shape=(3,), threshold=np.array([1, 70000, 3]), bias_mantissa=-5),
+            Lif(name="b", shape=(1, 1, 3), threshold=7, reset_interval=9, reset_offset=2),
+            Delta(name="c", shape=(3,), threshold=4),
+            SigmaDelta(name="d", shape=(3,), threshold=4, bias=np.array([0, 300, -5])),
+            Sigma(name="e", shape=(3,)),
+        ),
+        synapses=(
+            SparseSynapse(name="xa", source="x", target="a", weight=sparse, weight_exponent=-3),
+            DenseSynapse(
+                name="ab",
+                source="a",
+                target="b",
+                weight=np.arange(-4, 5).reshape(3, 3),
+                delay=np.array([0, 5, 62]),
+            ),
+            ConvSynapse(
+                name="bb", source="b", target="b", weight=np.ones((1, 1, 1, 1), int), groups=1
+            ),
+            Injection(name="hb", source="host", target="a", register="bias"),
+        ),
+        input="x",
+        period=np.int64(9),
+        latency=12,
+        windows={"b": Window(3, 4, copies=2), "type": Window(1, 1)},
+        readout=Readout("b", 11),
+    )
+
+
+def assert_same(left, right):
+    if dataclasses.is_dataclass(left):
+        assert type(left) is type(right)
+        for member in dataclasses.fields(left):
+            assert_same(getattr(left, member.name), getattr(right, member.name))
+    elif isinstance(left, tuple):
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_same(one, other)
+    elif isinstance(left, dict):
+        assert list(left) == list(right)
+        assert_same(tuple(left.values()), tuple(right.values()))
+    elif scipy.sparse.issparse(left):
+        assert isinstance(right, scipy.sparse.csr_matrix)
+        assert_same(left.toarray(), right.toarray())
+    elif isinstance(left, np.ndarray):
+        assert (left.dtype, left.shape) == (right.dtype, right.shape)
+        np.testing.assert_array_equal(left, right)
+    else:
+        assert left == right
+
+
+def test_the_example_has_every_class_there_is():
+    circuit = everything()
+    parts = (*circuit.sources, *circuit.populations, *circuit.synapses)
+    used = {type(part).__name__ for part in parts} | {"Circuit", "Window", "Readout", "Synapse"}
+
+    assert used == {name for name, cls in vars(mapped).items() if dataclasses.is_dataclass(cls)}
+
+
+def test_a_circuit_comes_back_with_every_number(tmp_path):
+    save_circuit(everything(), tmp_path / "circuit.npz")
+
+    assert_same(everything(), load_circuit(tmp_path / "circuit.npz"))
+
+
+def test_the_same_circuit_gives_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        save_circuit(everything(), tmp_path / name)
+
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_arrays_are_stored_without_pickles_in_the_narrowest_type(tmp_path):
+    save_circuit(everything(), tmp_path / "circuit.npz")
+
+    with np.load(tmp_path / "circuit.npz", allow_pickle=False) as archive:
+        kinds = {archive[name].dtype.name for name in archive.files if name != "circuit"}
+
+    assert kinds == {"int8", "int16", "int32", "int64"}
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputDataError) as error:
+        load_circuit(tmp_path / "no.npz")
+
+    assert error.value.node == str(tmp_path / "no.npz")
+    assert error.value.problem == "there is no such file"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        '{"type": "Circuit"}',
+        '{"type": "Nonsense"}',
+        '{"array": "absent"}',
+        '{"type": "Readout", "population": "a", "step": 1}',
+    ],
+)
+def test_what_is_no_circuit_is_refused(tmp_path, text):
+    np.savez(tmp_path / "circuit.npz", circuit=np.array(text))
+
+    with pytest.raises(InputDataError) as error:
+        load_circuit(tmp_path / "circuit.npz")
+
+    assert error.value.hint == "compile the network again"
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "circuit.npz").write_text("hello")
+
+    with pytest.raises(InputDataError):
+        load_circuit(tmp_path / "circuit.npz")

@@ -1,0 +1,262 @@
+"""Samples and labels from npz files, read with suspicion, and outputs written to them.
+
+An npz file is a zip archive of arrays, and a stranger may have made it: nothing is unpickled,
+and an array is refused by the size it declares before any memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.errors import InputDataError, OutputFolderError
+
+Array: TypeAlias = npt.NDArray[Any]
+
+LARGEST_BYTES = 4 * 2**30
+"""Memory that one array of a file may take."""
+
+_NPY: Any = np.lib.format  # numpy types none of its functions
+_NUMERIC = "biuf"
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What Python and numpy raise for damaged archives and arrays."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What a network is run on.
+
+    Attributes:
+        x: ``(samples, *shape)``, one sample or more, finite, in the units of the model's input.
+        y: Labels, integers ``(samples, ...)``; `None` if there are none.
+        source: Path of the file they are from, for messages; empty if they are synthetic.
+    """
+
+    x: Array
+    y: npt.NDArray[np.int64] | None = None
+    source: str = ""
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        return len(self.x)
+
+
+def load_samples(
+    path: Path,
+    shape: tuple[int, ...] | None,
+    *,
+    labelled: bool | None,
+    largest_bytes: int = LARGEST_BYTES,
+) -> Samples:
+    """Read ``x`` and, if asked for, the labels ``y`` of an npz file.
+
+    Args:
+        path: Of the file.
+        shape: Of one sample; `None` takes any.
+        labelled: `True` requires labels, `False` leaves them unread, `None` reads them if they
+            are there.
+        largest_bytes: Memory that one array may take.
+
+    Raises:
+        InputDataError: The file cannot be read, lacks an array, or holds one that does not fit.
+    """
+    with _opened(path) as archive:
+        x = _array(archive, "x", path, largest_bytes)
+        has_labels = "y.npy" in archive.namelist()
+        wanted = labelled or (labelled is None and has_labels)
+        y = _array(archive, "y", path, largest_bytes) if wanted else None
+    _check_values(x, path)
+    samples = Samples(x, None if y is None else _labels(y, len(x), path), str(path))
+    if shape is not None:
+        require_shape(samples, shape)
+    return samples
+
+
+def synthetic_samples(shape: tuple[int, ...], count: int, seed: int = 0) -> Samples:
+    """Return samples that stand for nothing: uniform in 0 to 1, the same for the same seed.
+
+    Args:
+        shape: Of one sample.
+        count: How many, at least 1.
+        seed: Of the random numbers.
+    """
+    random = np.random.default_rng(seed)
+    return Samples(random.random((count, *shape), dtype=np.float32))
+
+
+def require_shape(samples: Samples, shape: tuple[int, ...]) -> None:
+    """Refuse samples that are not of the given shape, each.
+
+    Raises:
+        InputDataError: They are not; the message has both shapes.
+    """
+    found = samples.x.shape[1:]
+    if found != tuple(shape):
+        raise InputDataError(
+            f"'x' holds samples of shape {found}; the model reads {tuple(shape)}",
+            node=samples.source or None,
+            hint=_shape_hint(samples.x.shape, tuple(shape)),
+        )
+
+
+def save_outputs(path: Path, y: Array) -> None:
+    """Write ``y`` to an npz file, which appears as a whole or not at all.
+
+    Raises:
+        OutputFolderError: The file cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        with aside.open("wb") as stream:
+            np.savez(stream, y=y)
+        aside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise OutputFolderError(
+            f"cannot be written: {error.strerror or error}", node=str(path)
+        ) from None
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise InputDataError("there is no such file", node=str(path)) from None
+    except OSError as error:
+        raise InputDataError(
+            f"cannot be read: {error.strerror or error}", node=str(path)
+        ) from None
+    except _UNREADABLE:
+        raise _not_an_archive(path) from None
+
+
+def _not_an_archive(path: Path) -> InputDataError:
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    if start == b"\x93NUMPY":
+        problem = "is a single npy array; an npz file with an array 'x' is read"
+        return InputDataError(
+            problem, node=str(path), hint="save it with numpy.savez(path, x=x)"
+        )
+    if start.startswith(b"PK"):
+        problem = "is a truncated or damaged npz file"
+        return InputDataError(problem, node=str(path), hint="copy or save the file again")
+    problem = "is not an npz file"
+    return InputDataError(problem, node=str(path), hint="save it with numpy.savez(path, x=x)")
+
+
+def _array(archive: zipfile.ZipFile, name: str, path: Path, largest_bytes: int) -> Array:
+    entry = f"{name}.npy"
+    if entry not in archive.namelist():
+        held = sorted(file.removesuffix(".npy") for file in archive.namelist())[:8]
+        raise InputDataError(
+            f"holds no array {name!r}; it holds {', '.join(map(repr, held)) or 'nothing'}",
+            node=str(path),
+            hint="save the samples as 'x'" if name == "x" else "save integer labels as 'y'",
+        )
+    try:
+        with archive.open(entry) as stream:
+            _check_header(stream, name, path, largest_bytes)
+        with archive.open(entry) as stream:
+            array: Array = _NPY.read_array(stream, allow_pickle=False)
+    except MemoryError:
+        raise InputDataError(
+            f"array {name!r} does not fit in memory", node=str(path), hint="use fewer samples"
+        ) from None
+    except (*_UNREADABLE, OSError):
+        raise InputDataError(
+            f"array {name!r} is truncated or damaged",
+            node=str(path),
+            hint="copy or save the file again",
+        ) from None
+    return array
+
+
+def _check_header(stream: IO[bytes], name: str, path: Path, largest_bytes: int) -> None:
+    """Refuse an array by what it says of itself, before it takes memory."""
+    version = _NPY.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = _NPY.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = _NPY.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"no numeric array is stored in version {version}")
+    if dtype.kind not in _NUMERIC:
+        held = "Python objects" if dtype.hasobject else f"values of type {dtype}"
+        raise InputDataError(
+            f"{name!r} holds {held}; real numbers are read",
+            node=str(path),
+            hint=f"convert {name!r} to float32 or integers before saving",
+        )
+    size = math.prod(shape) * dtype.itemsize
+    if size > largest_bytes:
+        raise InputDataError(
+            f"{name!r} declares {shape} values of type {dtype}, {size} bytes; "
+            f"{largest_bytes} are read at most",
+            node=str(path),
+            hint="use fewer samples",
+        )
+
+
+def _check_values(x: Array, path: Path) -> None:
+    if x.ndim == 0 or len(x) == 0:
+        raise InputDataError(
+            f"'x' has shape {x.shape} and no samples; one or more are needed, samples first",
+            node=str(path),
+        )
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        finite = np.isfinite(x)
+        sample = np.argwhere(~finite)[0][0]
+        raise InputDataError(
+            f"'x' has {np.count_nonzero(~finite)} of {x.size} values that are NaN or infinite, "
+            f"the first in sample {sample}",
+            node=str(path),
+            hint="remove these samples",
+        )
+
+
+def _labels(y: Array, samples: int, path: Path) -> npt.NDArray[np.int64]:
+    if y.dtype.kind not in "biu":
+        raise InputDataError(
+            f"labels 'y' have type {y.dtype}; integers are read",
+            node=str(path),
+            hint="save the number of the class of each sample, as int64",
+        )
+    if y.ndim == 0 or len(y) != samples:
+        raise InputDataError(
+            f"labels 'y' have shape {y.shape}; {samples} samples need {samples} labels",
+            node=str(path),
+        )
+    return y.astype(np.int64)
+
+
+def _shape_hint(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Return how ``x`` of shape ``found``, samples included, becomes what is wanted."""
+    sample = found[1:]
+    if found == wanted:
+        return "add the axis of samples: x[None]"
+    if len(wanted) == 3 and sample == (wanted[1], wanted[2], wanted[0]):
+        return "move the channels first: x.transpose(0, 3, 1, 2)"
+    if len(wanted) == 3 and sample == (wanted[2], wanted[0], wanted[1]):
+        return "move the channels last: x.transpose(0, 2, 3, 1)"
+    if math.prod(sample) == math.prod(wanted):
+        return f"reshape it: x.reshape{(-1, *wanted)}"
+    return "bring the samples into the shape that the model declares"

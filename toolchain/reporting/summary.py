@@ -1,0 +1,176 @@
+"""The report as one screen of a terminal: what was lost where, what it takes, what was written.
+
+Statuses are words, with a colour where the terminal has any, and all text is plain ASCII but
+for names of the user's, so that a log file or a narrow terminal reads the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from toolchain.report import LayerReport, Report, Rung
+
+LAYERS_MAX = 12
+"""Populations in the table; of more, those with the largest errors are shown."""
+
+_STYLES = {"ok": "green", "broken": "bold red", "skipped": "yellow"}
+_NOTHING = "-"
+
+
+def summarize(report: Report, folder: Path) -> RenderableType:
+    """Return what the command prints.
+
+    Args:
+        report: Of the compilation.
+        folder: Where the build is.
+    """
+    return Group(
+        *_imported(report),
+        Text(),
+        _ladder(report.ladder),
+        Text("agrees: with the answers of onnxruntime; max error: against the rung above"),
+        *_notes(report.ladder),
+        Text(),
+        *_layers(report.layers),
+        *_costs(report),
+        *(_marked("warning: ", sentence, "yellow") for sentence in report.warnings),
+        *(_marked("assumed: ", sentence, "") for sentence in report.assumptions),
+        _marked("written: ", f"{_plain(str(folder))}: {', '.join(report.files)}", ""),
+        _verdict(report),
+    )
+
+
+def _imported(report: Report) -> Iterator[Text]:
+    nodes = report.nodes
+    yield Text.assemble(
+        (_plain(report.model["name"]), "bold"), f" for {_plain(report.target)}", style="default"
+    )
+    yield Text(
+        f"sha256 {report.model['sha256'][:12]}, {nodes['in']} ONNX nodes, "
+        f"{nodes['accounted']} accounted for"
+    )
+    yield Text(
+        f"{report.lowering} lowering, method {report.method}, {report.levels} levels",
+    )
+
+
+def _ladder(rungs: tuple[Rung, ...]) -> Table:
+    table = _table(("rung", "promise", "status"), ("samples", "right", "agrees", "max error"))
+    for rung in rungs:
+        table.add_row(
+            Text(_plain(rung.rung)),
+            Text(_plain(rung.promise)),
+            Text(rung.status, style=_STYLES[rung.status]),
+            Text(str(rung.samples) if rung.samples else _NOTHING),
+            _percent(rung.metric),
+            _percent(rung.agreement),
+            _number(rung.max_abs_error),
+        )
+    return table
+
+
+def _notes(rungs: tuple[Rung, ...]) -> Iterator[RenderableType]:
+    """Say why, for each rung that has something to say."""
+    for rung in rungs:
+        parts = [rung.why]
+        if rung.first_difference and rung.first_difference not in rung.why:
+            parts.append(f"first difference: {rung.first_difference}")
+        note = "; ".join(part for part in parts if part)
+        if note:
+            yield _marked(f"{_plain(rung.rung)}: ", note, _STYLES[rung.status])
+
+
+def _layers(layers: tuple[LayerReport, ...]) -> Iterator[RenderableType]:
+    if not layers:
+        return
+    shown = _worst(layers)
+    table = _table(
+        ("population", "bound"),
+        ("neurons", "bits", "own error", "with all before", "firing rate"),
+    )
+    for layer in shown:
+        table.add_row(
+            Text(_plain(layer.name)),
+            Text(layer.bound),
+            Text(f"{layer.neurons:,}"),
+            Text(str(layer.weight_bits)),
+            _percent(layer.isolated_error),
+            _percent(layer.cumulative_error),
+            _percent(layer.firing_rate),
+        )
+    yield table
+    if len(shown) < len(layers):
+        yield Text(f"{len(layers) - len(shown)} populations with smaller errors: report.json")
+    yield Text()
+
+
+def _worst(layers: tuple[LayerReport, ...]) -> tuple[LayerReport, ...]:
+    """Return at most `LAYERS_MAX` populations, those with the largest errors, in order."""
+    ranked = sorted(layers, key=lambda layer: layer.cumulative_error or 0.0, reverse=True)
+    kept = {layer.name for layer in ranked[:LAYERS_MAX]}
+    return tuple(layer for layer in layers if layer.name in kept)
+
+
+def _costs(report: Report) -> Iterator[Text]:
+    yield Text(f"{report.neurons:,} neurons, {report.synapses:,} synapses")
+    yield Text(
+        f"{report.time_steps:,} time steps from a sample to its answer, "
+        f"a new sample every {report.period:,}"
+    )
+    if report.spikes_per_sample is None or report.synaptic_operations_per_sample is None:
+        yield Text("spikes and synaptic operations were not counted")
+        return
+    yield Text(
+        f"counted per sample: {report.spikes_per_sample:,.1f} spikes, "
+        f"{report.synaptic_operations_per_sample:,.1f} synaptic operations"
+    )
+    if report.saturations:
+        yield Text(f"counted in all: {report.saturations:,} saturations", style="yellow")
+
+
+def _verdict(report: Report) -> Text:
+    broken = [rung.rung for rung in report.ladder if rung.status == "broken"]
+    if broken:
+        return Text(f"broken promise: {_plain(', '.join(broken))}", style=_STYLES["broken"])
+    skipped = [rung.rung for rung in report.ladder if rung.status == "skipped"]
+    if skipped:
+        return Text(f"every promise kept; not run: {_plain(', '.join(skipped))}")
+    return Text("every promise kept")
+
+
+def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    """Return an empty table with left-aligned columns, then right-aligned ones."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in words:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _marked(mark: str, sentence: str, style: str) -> RenderableType:
+    """Return a sentence behind a mark, its further lines indented."""
+    grid = Table.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(mark, style=style), Text(_plain(sentence)))
+    return grid
+
+
+def _percent(share: float | None) -> Text:
+    return Text(_NOTHING if share is None else f"{share:.2%}")
+
+
+def _number(value: float | None) -> Text:
+    return Text(_NOTHING if value is None else f"{value:.3g}")
+
+
+def _plain(text: str) -> str:
+    """Return text that cannot steer the terminal: names in a model are a stranger's."""
+    lines = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "?" for letter in lines)

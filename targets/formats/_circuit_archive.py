@@ -1,41 +1,16 @@
-"""Circuits in one ``.npz`` file without pickles: numbers as arrays, the rest as JSON.
-
-The entry ``circuit`` is a JSON text. In it an object with the key ``array`` stands for the
-entry of that name, one with ``sparse`` for a CSR matrix of three entries, one with ``items``
-for a mapping, one with ``type`` for an instance of that class of `toolchain.ir.mapped`.
-"""
+"""Circuits in `toolchain.ir.archive` files."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import json
-import zipfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import scipy.sparse
-
-from toolchain.errors import InputDataError
-from toolchain.ir import mapped
+from toolchain.ir.archive import load_archive, save_archive
 from toolchain.ir.mapped import Circuit
-
-_CLASSES = {
-    name: cls
-    for name, cls in inspect.getmembers(mapped, inspect.isclass)
-    if dataclasses.is_dataclass(cls)
-}
 
 
 def save_circuit(circuit: Circuit, path: Path) -> None:
     """Write ``circuit`` to ``path``; the same circuit gives the same bytes."""
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    text = json.dumps(_encode(circuit, arrays))
-    with path.open("wb") as file:  # a file, because savez would add .npz to a path
-        np.savez_compressed(file, circuit=np.array(text), **arrays)
+    save_archive(circuit, path)
 
 
 def load_circuit(path: Path) -> Circuit:
@@ -44,93 +19,4 @@ def load_circuit(path: Path) -> Circuit:
     Raises:
         InputDataError: The file is missing or is no archive of a circuit of this version.
     """
-    try:
-        circuit = read_archive(str(path), lambda name, members: _CLASSES[name](**members))
-    except FileNotFoundError:
-        raise InputDataError("there is no such file", node=str(path)) from None
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise _not_a_circuit(path) from error
-    if not isinstance(circuit, Circuit):
-        raise _not_a_circuit(path)
-    return circuit
-
-
-def _not_a_circuit(path: Path) -> InputDataError:
-    return InputDataError(
-        "the file does not hold a circuit of this version",
-        node=str(path),
-        hint="compile the network again",
-    )
-
-
-def read_archive(path: str, build: Callable[[str, dict[str, Any]], Any] | None = None) -> Any:
-    """Return the content of an archive; integer arrays come as 64 bit, sequences as tuples.
-
-    The text of this function is copied into the scripts that the format ``lava`` writes.
-
-    Args:
-        path: Of the archive.
-        build: Makes an instance from the name of its class and its fields; without it instances
-            come as dicts with the name under ``type``.
-    """
-    import json
-
-    import numpy as np
-    import scipy.sparse
-
-    with np.load(path, allow_pickle=False) as archive:
-        entries = {name: archive[name] for name in archive.files}
-
-    def decode(value: Any) -> Any:
-        if isinstance(value, list):
-            return tuple(decode(item) for item in value)
-        if not isinstance(value, dict):
-            return value
-        if "array" in value:
-            array = entries[value["array"]]
-            return array.astype(np.int64) if array.dtype.kind == "i" else array
-        if "sparse" in value:
-            return scipy.sparse.csr_matrix(
-                decode(value["sparse"]), shape=decode(value["shape"])
-            )
-        if "items" in value:
-            return {key: decode(item) for key, item in value["items"]}
-        members = {key: decode(item) for key, item in value.items() if key != "type"}
-        if build is not None:
-            return build(value["type"], members)
-        return {"type": value["type"], **members}
-
-    return decode(json.loads(str(entries["circuit"])))
-
-
-def _encode(value: Any, arrays: dict[str, npt.NDArray[Any]]) -> Any:
-    """Return what JSON says of ``value``; its arrays are added to ``arrays``."""
-    if dataclasses.is_dataclass(value):
-        fields = {
-            field.name: _encode(getattr(value, field.name), arrays)
-            for field in dataclasses.fields(value)
-        }
-        return {"type": type(value).__name__, **fields}
-    if isinstance(value, scipy.sparse.csr_matrix):
-        parts = (value.data, value.indices, value.indptr)
-        return {"sparse": [_encode(part, arrays) for part in parts], "shape": value.shape}
-    if isinstance(value, np.ndarray):
-        name = f"array_{len(arrays)}"
-        arrays[name] = _narrowed(value)
-        return {"array": name}
-    if isinstance(value, Mapping):
-        return {"items": [[key, _encode(item, arrays)] for key, item in value.items()]}
-    if isinstance(value, tuple):
-        return [_encode(item, arrays) for item in value]
-    return int(value) if isinstance(value, np.integer) else value
-
-
-def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return ``array`` in the narrowest signed type that holds its integers."""
-    if array.dtype.kind not in "iu" or array.size == 0:
-        return array
-    lowest, highest = int(array.min()), int(array.max())
-    for narrow in (np.int8, np.int16, np.int32):
-        if np.iinfo(narrow).min <= lowest and highest <= np.iinfo(narrow).max:
-            return array.astype(narrow)
-    return array
+    return load_archive(path, Circuit)

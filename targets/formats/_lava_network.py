@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from targets.formats._circuit_archive import read_archive
 from targets.lava_compat import hash_lava_dataclasses, watch_lava_processes
+from toolchain.ir.archive import read_archive
 
 hash_lava_dataclasses()
 

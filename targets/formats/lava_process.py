@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from targets.formats._circuit_archive import read_archive, save_circuit
 from targets.formats._lava_limits import payload_range, refuse_what_lava_cannot_run
 from targets.lava_compat import SCRIPT_FUNCTIONS, LavaError, require_lava
 from toolchain.errors import InputDataError
+from toolchain.ir.archive import read_archive, save_archive
 from toolchain.ir.mapped import Circuit, IntArray
 from toolchain.target import FORMATS
 
 _SCRIPT = Path(__file__).with_name("_lava_network.py")
-_OWN_IMPORT = "from targets."
+_OWN_IMPORTS = ("from targets.", "from toolchain.")
 _GRACE_S = 2.0
 
 
@@ -68,7 +68,7 @@ def emit_lava(circuit: Circuit, out_dir: Path) -> tuple[Path, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     script, archive = folder / "run.py", folder / "circuit.npz"
     script.write_text(_self_contained_script(), encoding="utf-8")
-    save_circuit(circuit, archive)
+    save_archive(circuit, archive)
     return script, archive
 
 
@@ -114,7 +114,7 @@ def run_on_lava(
 def _self_contained_script() -> str:
     """Return the script with the functions it imports from this package in place of imports."""
     lines = _SCRIPT.read_text(encoding="utf-8").splitlines()
-    imports = [number for number, line in enumerate(lines) if line.startswith(_OWN_IMPORT)]
+    imports = [number for number, line in enumerate(lines) if line.startswith(_OWN_IMPORTS)]
     functions = [inspect.getsource(function) for function in (read_archive, *SCRIPT_FUNCTIONS)]
     before, after = lines[: imports[0]], lines[imports[-1] + 1 :]
     return "\n".join([*before, "\n\n" + "\n\n".join(functions), *after]) + "\n"

@@ -1,4 +1,4 @@
-"""A circuit comes back from its archive with every number, and anything else is refused."""
+"""An archive gives back every number of a circuit, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from targets.formats._circuit_archive import load_circuit, save_circuit
 from toolchain.errors import InputDataError
 from toolchain.ir import mapped
+from toolchain.ir.archive import load_archive, save_archive
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
@@ -96,30 +96,30 @@ def test_the_example_has_every_class_there_is():
 
 
 def test_a_circuit_comes_back_with_every_number(tmp_path):
-    save_circuit(everything(), tmp_path / "circuit.npz")
+    save_archive(everything(), tmp_path / "circuit.npz")
 
-    assert_same(everything(), load_circuit(tmp_path / "circuit.npz"))
+    assert_same(everything(), load_archive(tmp_path / "circuit.npz", Circuit))
 
 
 def test_the_same_circuit_gives_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        save_circuit(everything(), tmp_path / name)
+        save_archive(everything(), tmp_path / name)
 
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_arrays_are_stored_without_pickles_in_the_narrowest_type(tmp_path):
-    save_circuit(everything(), tmp_path / "circuit.npz")
+    save_archive(everything(), tmp_path / "circuit.npz")
 
     with np.load(tmp_path / "circuit.npz", allow_pickle=False) as archive:
-        kinds = {archive[name].dtype.name for name in archive.files if name != "circuit"}
+        kinds = {archive[name].dtype.name for name in archive.files if name != "content"}
 
     assert kinds == {"int8", "int16", "int32", "int64"}
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputDataError) as error:
-        load_circuit(tmp_path / "no.npz")
+        load_archive(tmp_path / "no.npz", Circuit)
 
     assert error.value.node == str(tmp_path / "no.npz")
     assert error.value.problem == "there is no such file"
@@ -136,10 +136,10 @@ def test_a_missing_file_is_named(tmp_path):
     ],
 )
 def test_what_is_no_circuit_is_refused(tmp_path, text):
-    np.savez(tmp_path / "circuit.npz", circuit=np.array(text))
+    np.savez(tmp_path / "circuit.npz", content=np.array(text))
 
     with pytest.raises(InputDataError) as error:
-        load_circuit(tmp_path / "circuit.npz")
+        load_archive(tmp_path / "circuit.npz", Circuit)
 
     assert error.value.hint == "compile the network again"
 
@@ -148,4 +148,4 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "circuit.npz").write_text("hello")
 
     with pytest.raises(InputDataError):
-        load_circuit(tmp_path / "circuit.npz")
+        load_archive(tmp_path / "circuit.npz", Circuit)

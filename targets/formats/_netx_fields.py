@@ -17,6 +17,9 @@ from toolchain.ir.mapped import IntArray
 MAX_ELEMENTS = 1 << 28
 """Largest array that is read; more is a sign of a damaged header."""
 
+MAX_ATTRIBUTE = 1 << 20
+"""Steps and widths are smaller; more is a sign of a damaged file."""
+
 _HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 
 
@@ -84,7 +87,8 @@ class Fields:
     def integer_attribute(self, name: str) -> int | None:
         """Return an attribute that snn-compile wrote, `None` where there is none."""
         value = self._attribute(name)
-        return int(value) if isinstance(value, np.integer) else None
+        is_usable = isinstance(value, np.integer) and 0 <= value < MAX_ATTRIBUTE
+        return int(value) if is_usable else None
 
     def group(self, name: str, place: str) -> Fields:
         """Return the group ``name``, to be called ``place`` in messages."""

@@ -80,11 +80,12 @@ class Chain:
             "dense_rec": _read_dense,
         }
         if kind not in readers:
+            index = int(layer.place.removeprefix("layer "))
             raise layer.error(
                 "type",
                 f"is {kind!r}, which the stock reader skips or stops at; it runs "
                 + ", ".join(readers),
-                f"read the layers before it: num_layers={layer.place.split()[-1]}",
+                f"read the layers before it: num_layers={index}" if index else None,
             )
         readers[kind](self, layer)
 

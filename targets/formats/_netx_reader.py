@@ -17,6 +17,8 @@ from targets.formats._netx_layers import DEFAULT_GAIN, Chain, Drive
 from targets.formats._netx_neurons import NeuronOptions
 from toolchain.ir.mapped import Circuit, Readout, Shape, Source, Window
 
+MESSAGE_BITS_MAX = 32
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetxNetwork:
@@ -67,10 +69,15 @@ def read_netx(
     """
     path = Path(path)
     with open_netx(path) as root:
+        bits = _setting(root, "input_message_bits", input_message_bits) or 0
+        if not 0 <= bits <= MESSAGE_BITS_MAX:
+            raise root.error(
+                "input_message_bits", f"is {bits}; 0 to {MESSAGE_BITS_MAX} is allowed"
+            )
         chain = Chain(
             options=_options(root, reset_interval, reset_offset, spike_exponent),
             input_shape=input_shape,
-            message_bits=_setting(root, "input_message_bits", input_message_bits) or 0,
+            message_bits=bits,
         )
         layers = _layers(root, num_layers)
         for layer in layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,24 @@ def emission(values: npt.NDArray[np.int32]) -> Emission | None:
     """Wrap ``(batch, neurons)`` payloads; `None` if all are 0."""
     peak = magnitude(values)
     return Emission(values, peak) if peak else None
+
+
+def add_currents(name: str, currents: Sequence[Current]) -> Current | None:
+    """Return the sum of what reaches the population ``name``; `None` if nothing does.
+
+    Raises:
+        RangeError: The sum leaves the 32 bits in which Lava computes it.
+    """
+    if len(currents) <= 1:
+        return currents[0] if currents else None
+    bound = sum(current.bound for current in currents)
+    if bound >= INT32_LIMIT:
+        bound = sum(magnitude(current.values) for current in currents)
+        require_int32(name, "the sum of input currents", bound)
+    values = currents[0].values
+    for current in currents[1:]:
+        values = values + current.values
+    return Current(values, bound)
 
 
 def require_int32(name: str, what: str, reached: int) -> None:

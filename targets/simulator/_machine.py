@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import singledispatch
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from targets.simulator._carriers import Carrier, ConvCarrier
 from targets.simulator._contract import check_circuit
-from targets.simulator._emission import Current, Emission
+from targets.simulator._emission import Current, Emission, add_currents
+from targets.simulator._fan_out import fan_out
 from targets.simulator._lif import LifState
 from targets.simulator._sigma_delta import DeltaState, SigmaState
-from targets.simulator._synapses import Carrier, ConvCarrier, add_currents, carrier
+from targets.simulator._synapses import carriers
 from toolchain.errors import VerifyError
 from toolchain.ir.mapped import (
     Circuit,
@@ -23,8 +26,10 @@ from toolchain.ir.mapped import (
     IntArray,
     Lif,
     Population,
+    Shape,
     Sigma,
     SigmaDelta,
+    Synapse,
 )
 
 Emissions = Mapping[str, Emission | None]
@@ -34,9 +39,17 @@ Writes = Mapping[str, npt.NDArray[np.int32]]
 class State(Protocol):
     """What a population remembers, for a batch of samples."""
 
-    v: npt.NDArray[np.int32]
-    wraps: IntArray
-    saturations: IntArray
+    @property
+    def v(self) -> npt.NDArray[np.int32]:
+        """Membrane potential, or what stands for it, ``(batch or 1, neurons)``."""
+
+    @property
+    def wraps(self) -> IntArray:
+        """Per sample, how often a neuron's ``u`` left its register, ``(batch,)``."""
+
+    @property
+    def saturations(self) -> IntArray:
+        """Per sample, how often a neuron's ``v`` was limited, ``(batch,)``."""
 
     def step(self, t: int, current: Current | None) -> Emission | None:
         """Advance by time step ``t`` and return what is sent."""
@@ -48,7 +61,7 @@ class Machine:
     Attributes:
         circuit: What it runs.
         neurons: Number of neurons of each source and population.
-        carriers: Of each synapse, by name.
+        fan_outs: Of each synapse, by name; see `fan_out`.
         states: Of each population, by name; new with every `start`.
         sent: What each source and population sent in the latest step.
     """
@@ -57,23 +70,25 @@ class Machine:
         check_circuit(circuit)
         self.circuit = circuit
         self.neurons = {name: math.prod(node.shape) for name, node in circuit.nodes.items()}
-        self.carriers: dict[str, Carrier] = {
-            synapse.name: carrier(
-                synapse,
-                circuit.nodes[synapse.source].shape,
-                circuit.nodes[synapse.target].shape,
-            )
+        self.fan_outs = {
+            synapse.name: fan_out(synapse, *self._shapes(synapse.source, synapse.target))
             for synapse in circuit.synapses
             if not isinstance(synapse, Injection)
         }
         self.states: dict[str, State] = {}
         self.sent: dict[str, Emission | None] = {}
-        self._into = {node.name: circuit.into(node.name) for node in circuit.populations}
+        self._carriers = {node.name: self._carriers_into(node) for node in circuit.populations}
+        self._injections = {
+            node.name: [
+                synapse for synapse in circuit.into(node.name) if isinstance(synapse, Injection)
+            ]
+            for node in circuit.populations
+        }
 
     def start(self, batch: int) -> None:
         """Put everything at rest for ``batch`` samples."""
-        for synapse in self.carriers.values():
-            synapse.start(batch)
+        for _, carrier in self._all_carriers():
+            carrier.start(batch)
         self.states = {
             node.name: _rest(node, self.neurons[node.name], batch)
             for node in self.circuit.populations
@@ -93,16 +108,16 @@ class Machine:
         """
         before, self.sent = self.sent, dict(emissions)
         for name, state in self.states.items():
-            currents = []
-            for synapse in self._into[name]:
-                if not isinstance(synapse, Injection):
-                    arrived = self.carriers[synapse.name].carry(before[synapse.source])
-                    currents += [arrived] if arrived is not None else []
-                elif synapse.register == "a":
-                    currents += _injected(emissions[synapse.source])
-                elif isinstance(state, LifState) and synapse.source in writes:
-                    state.write_bias(writes[synapse.source])
-            self.sent[name] = state.step(t, add_currents(name, currents))
+            currents = [
+                carrier.carry(before[source]) for source, carrier in self._carriers[name]
+            ]
+            for injection in self._injections[name]:
+                if injection.register == "a":
+                    currents.append(_injected(emissions[injection.source]))
+                elif isinstance(state, LifState) and injection.source in writes:
+                    state.write_bias(writes[injection.source])
+            arrived = [current for current in currents if current is not None]
+            self.sent[name] = state.step(t, add_currents(name, arrived))
 
     def saturations(self) -> dict[str, IntArray]:
         """Return the saturations so far, per population, each ``(batch,)``."""
@@ -111,16 +126,34 @@ class Machine:
     def wraps(self) -> dict[str, IntArray]:
         """Return the wraps so far, per population and convolution, each ``(batch,)``."""
         wraps = {name: state.wraps for name, state in self.states.items()}
-        for name, synapse in self.carriers.items():
-            if isinstance(synapse, ConvCarrier):
-                wraps[name] = synapse.wraps
+        for _, carrier in self._all_carriers():
+            if isinstance(carrier, ConvCarrier):
+                wraps[carrier.name] = carrier.wraps
         return wraps
 
+    def _carriers_into(self, population: Population) -> list[tuple[str, Carrier]]:
+        """Return the carriers into a population, each with the name of its source."""
+        into: dict[str, list[Synapse]] = {}
+        for synapse in self.circuit.into(population.name):
+            if not isinstance(synapse, Injection):
+                into.setdefault(synapse.source, []).append(synapse)
+        return [
+            (source, carrier)
+            for source, synapses in into.items()
+            for carrier in carriers(synapses, *self._shapes(source, population.name))
+        ]
 
-def _injected(emission: Emission | None) -> list[Current]:
+    def _all_carriers(self) -> Iterator[tuple[str, Carrier]]:
+        return itertools.chain.from_iterable(self._carriers.values())
+
+    def _shapes(self, source: str, target: str) -> tuple[Shape, Shape]:
+        return self.circuit.nodes[source].shape, self.circuit.nodes[target].shape
+
+
+def _injected(emission: Emission | None) -> Current | None:
     if emission is None:
-        return []
-    return [Current(emission.values.astype(np.int32, copy=False), emission.peak)]
+        return None
+    return Current(emission.values.astype(np.int32, copy=False), emission.peak)
 
 
 @singledispatch

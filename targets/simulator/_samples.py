@@ -13,7 +13,7 @@ from targets.simulator._machine import Machine
 from targets.simulator._recorder import SPIKES, Record, Recorder
 from targets.simulator._results import Activity, SampleResult, Trace, summed
 from targets.simulator._schedule import SampleSchedule
-from targets.simulator._tally import Tally, activity
+from targets.simulator._tally import Counts, Tally, activity
 from toolchain.errors import InputDataError, UnknownNameError
 from toolchain.ir.mapped import Circuit, IntArray, Window
 
@@ -43,7 +43,7 @@ def run(
     schedule = SampleSchedule(circuit, x, period)
     machine.start(schedule.batch)
     recorder = Recorder(machine, record, schedule.batch, schedule.time_steps)
-    tally = Tally(machine, len(x), period, circuit.windows)
+    tally = Tally(machine, len(x), schedule.time_steps, period, circuit.windows)
     readout = _Readings(machine, len(x), period)
     for t in range(schedule.time_steps):
         machine.step(t, *schedule.at(t))
@@ -109,10 +109,10 @@ def counted_windows(circuit: Circuit, count: Collection[str] | None) -> dict[str
     return {n: window for n, window in circuit.windows.items() if count is None or n in count}
 
 
-def _over_copies(counts: npt.NDArray[np.int32], window: Window) -> npt.NDArray[np.int32]:
+def _over_copies(counts: Counts, window: Window) -> npt.NDArray[np.int32]:
     """Add up the copies of each unit, ``(samples, *shape)`` to ``(samples, *graph shape)``."""
     if window.copies == 1:
-        return counts
+        return counts.astype(np.int32)
     samples, channels = counts.shape[:2]
     by_copy = counts.reshape(
         samples, channels // window.copies, window.copies, *counts.shape[2:]

@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from targets.simulator._machine import Machine
 from targets.simulator._results import Activity
-from targets.simulator._synapses import Carrier
 from toolchain.ir.mapped import IntArray, Window
 
 Spikes = npt.NDArray[np.integer[Any]]
-Counts = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class Tally:
@@ -31,6 +30,7 @@ class Tally:
         self,
         machine: Machine,
         samples: int,
+        time_steps: int,
         period: int | None = None,
         windows: Mapping[str, Window] = MappingProxyType({}),
     ) -> None:
@@ -39,6 +39,7 @@ class Tally:
         Args:
             machine: Whose spikes to count.
             samples: Number of rows.
+            time_steps: Length of the run; a neuron sends at most once a step.
             period: Steps between two samples of one run; `None` if they run side by side.
             windows: Where the spikes of a sample are, by population.
         """
@@ -46,6 +47,7 @@ class Tally:
         self._samples = samples
         self._period = period
         self._windows = windows
+        self._kind = np.min_scalar_type(time_steps)
         self._so_far = [
             {name: np.zeros(samples, np.int64) for name in counts}
             for counts in self._overflows()
@@ -59,7 +61,8 @@ class Tally:
             sent = self._machine.sent[name]
             if sent is not None:
                 counts, rows = self._place(name, t)
-                counts[rows] += sent.values if sent.values.dtype == bool else sent.values != 0
+                has_sent = sent.values if sent.values.dtype == np.bool_ else sent.values != 0
+                counts[rows] += has_sent.view(np.uint8)
         if self._period is not None:
             for so_far, now in zip(self._so_far, self._overflows(), strict=True):
                 for name, overflows in now.items():
@@ -105,12 +108,12 @@ class Tally:
         return slice(first, max(last + 1, first))
 
     def _zeros(self, name: str) -> Counts:
-        return np.zeros((self._samples, self._machine.neurons[name]), np.int32)
+        return np.zeros((self._samples, self._machine.neurons[name]), self._kind)
 
 
 def activity(
     machine: Machine,
-    spikes: Mapping[str, npt.NDArray[np.integer[Any]]],
+    spikes: Mapping[str, Spikes],
     saturations: Mapping[str, IntArray],
     wraps: Mapping[str, IntArray],
 ) -> Activity:
@@ -118,15 +121,15 @@ def activity(
     return Activity(
         spikes={name: counts.sum(axis=1, dtype=np.int64) for name, counts in spikes.items()},
         synaptic_operations={
-            synapse.name: _operations(spikes[synapse.source], machine.carriers[synapse.name])
+            synapse.name: _operations(spikes[synapse.source], machine.fan_outs[synapse.name])
             for synapse in machine.circuit.synapses
-            if synapse.name in machine.carriers
+            if synapse.name in machine.fan_outs
         },
         saturations=saturations,
         wraps=wraps,
     )
 
 
-def _operations(spikes: npt.NDArray[np.integer[Any]], synapse: Carrier) -> IntArray:
+def _operations(spikes: Spikes, fan_out: IntArray) -> IntArray:
     """Return spikes times fan-out, summed; float64 is exact far beyond what can be counted."""
-    return (spikes.astype(np.float64) @ synapse.fan_out.astype(np.float64)).astype(np.int64)
+    return (spikes.astype(np.float64) @ fan_out.astype(np.float64)).astype(np.int64)

@@ -86,7 +86,7 @@ def simulate(
     schedule = GivenSchedule(circuit, inputs, time_steps)
     machine.start(schedule.batch)
     recorder = Recorder(machine, record or {}, schedule.batch, time_steps)
-    tally = Tally(machine, schedule.batch)
+    tally = Tally(machine, schedule.batch, time_steps)
     for t in range(time_steps):
         machine.step(first_step + t, *schedule.at(t))
         recorder.add(t)

@@ -22,6 +22,8 @@ from onnx.reference import ReferenceEvaluator
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.model_file import ModelFile
 from toolchain.ir.node import Array
+from toolchain.ops import FOLDED
+from toolchain.ops._call import dtype_name
 
 LARGEST_ELEMENTS = 2**27
 """Elements of all computed constants together."""
@@ -31,18 +33,6 @@ _LARGEST_KNOWN = 1024
 
 _PRODUCTS_PER_ELEMENT = 64
 """Multiplications that take as long as making one element."""
-
-FOLDED = (
-    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Concat", "Constant",
-    "ConstantOfShape", "DequantizeLinear", "Div", "Equal", "Erf", "Exp", "Expand",
-    "Flatten", "Floor", "Gather", "Gemm", "Greater", "GreaterOrEqual", "Identity", "Less",
-    "LessOrEqual", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad",
-    "Pow", "QuantizeLinear", "Range", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin",
-    "ReduceProd", "ReduceSum", "Reshape", "Round", "Shape", "Sigmoid", "Sign", "Size",
-    "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile",
-    "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
-)  # fmt: skip
-"""Operators that may have constants alone as inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +61,7 @@ class Resolved:
 
     def dtype(self, value: str) -> str:
         """Return the name of the element type of a value."""
-        code = self.types[value].tensor_type.elem_type
-        return str(onnx.helper.tensor_dtype_to_np_dtype(code).name) if code else "nothing"
+        return dtype_name(self.types[value].tensor_type.elem_type)
 
 
 def resolve(
@@ -92,9 +81,9 @@ def resolve(
         UnsupportedOpError: A constant comes from an operator that is not computed on import.
     """
     known = Resolved({sample: sample_type})
-    free = _bounds_of_clips(file.proto.graph)
+    operands = _operands(file.proto.graph)
     for tensor in file.proto.graph.initializer:
-        _learn(known, tensor.name, _initializer(tensor, finite=tensor.name not in free))
+        _learn(known, tensor.name, _initializer(tensor, finite=tensor.name in operands))
     dependent = {node.name for node in line}
     for node in file.proto.graph.node:
         types = _infer(known, node, file.opset)
@@ -105,19 +94,17 @@ def resolve(
     return known
 
 
-def _bounds_of_clips(graph: onnx.GraphProto) -> frozenset[str]:
-    """Return the names of values that may be infinite, because they only limit others."""
-    bounds = {name for n in graph.node if n.op_type == "Clip" for name in n.input[1:]}
-    others = {
+def _operands(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the names of values that are computed with; not what only limits others."""
+    return frozenset(
         name for n in graph.node for name in (n.input[:1] if n.op_type == "Clip" else n.input)
-    }
-    return frozenset(bounds - others)
+    )
 
 
 def _initializer(tensor: onnx.TensorProto, *, finite: bool) -> Array:
     try:
         array: Array = onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, OverflowError, MemoryError):
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError):
         raise ImportModelError(
             f"has shape {tuple(tensor.dims)}, which does not fit the elements in the file",
             node=tensor.name,

@@ -20,7 +20,7 @@ from toolchain.ir.graph import Graph
 from toolchain.ir.node import Shape
 from toolchain.ops import IMPORTERS, Call, Value
 from toolchain.ops._builder import GraphBuilder
-from toolchain.ops._call import Constant
+from toolchain.ops._call import Constant, dtype_name
 from toolchain.ops._call import Input as CallInput
 
 _SAMPLE_DTYPES = (
@@ -128,7 +128,7 @@ def _bind_batch(graph: onnx.GraphProto, path: Path) -> tuple[onnx.ValueInfoProto
             node=sample.name,
             hint=_FIX_SHAPE,
         )
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    dtype = dtype_name(tensor.elem_type)
     if dtype not in _SAMPLE_DTYPES:
         raise ImportModelError(
             f"holds {dtype}; {', '.join(_SAMPLE_DTYPES)} are supported", node=sample.name
@@ -193,6 +193,7 @@ def _import_line(
     for node in line:
         call = _call(node, file.opset, known, values, builder)
         value = IMPORTERS[node.op_type](call)
+        _require_batch(call, known.shape(call.output) or ())
         _require_size(call, value)
         values = {call.output: value}
     output = graph.output[0].name
@@ -201,6 +202,14 @@ def _import_line(
         nodes=builder.finish(values[output], output),
         source_nodes=names,
         constants=tuple(known.folded),
+    )
+
+
+def _require_batch(call: Call, shape: Shape) -> None:
+    call.require(
+        shape[:1] == (1,),
+        f"makes {shape} of a batch of one sample; the batch axis must stay the first",
+        "rearrange within the sample only",
     )
 
 
@@ -224,12 +233,6 @@ def _call(
     values: dict[str, Value],
     builder: GraphBuilder,
 ) -> Call:
-    if not any(name in values for name in node.input):
-        raise UnsupportedOpError(
-            f"{node.op_type} reads an output that is not the first of its node",
-            node=node.name,
-            hint="drop the additional output",
-        )
     shape = known.shape(node.output[0])
     if shape is None or 0 in shape:
         raise ImportModelError(
@@ -237,13 +240,6 @@ def _call(
             f"{known.shape(next(name for name in node.input if name in values))}",
             node=node.name,
             hint="use a larger input or a smaller kernel, and fixed shapes",
-        )
-    if shape[:1] != (1,):
-        raise UnsupportedOpError(
-            f"{node.op_type} makes {shape} of a batch of one sample; the batch axis must stay "
-            "the first",
-            node=node.name,
-            hint="rearrange within the sample only",
         )
     inputs: list[CallInput] = []
     for name in node.input:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import onnx
 import onnx.checker
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.external_data import load_external_data
@@ -56,6 +57,8 @@ def read_model(path: Path) -> ModelFile:
         ) from None
     if not model.ir_version or not model.graph.node:
         raise ImportModelError("is not an ONNX model, or has no nodes", node=str(path))
+    if not _is_text(model):
+        raise ImportModelError("holds names that are not UTF-8 text", node=str(path))
     opset = _opset(model, path)
     name_nodes(model)
     _refuse_other_nodes(model)
@@ -89,6 +92,20 @@ def name_nodes(model: onnx.ModelProto) -> None:
 def is_own(domain: str) -> bool:
     """Tell whether a domain is that of ONNX's own operators."""
     return domain in _OWN_DOMAINS
+
+
+def _is_text(message: Message) -> bool:
+    """Tell whether all strings are text; the library gives those that are not as bytes."""
+    for field, content in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_STRING:
+            strings = [content] if isinstance(content, (str, bytes)) else content
+            if not all(isinstance(string, str) for string in strings):
+                return False
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            messages = [content] if isinstance(content, Message) else content
+            if not all(map(_is_text, messages)):
+                return False
+    return True
 
 
 def _bytes(path: Path) -> bytes:

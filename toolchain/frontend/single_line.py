@@ -39,6 +39,7 @@ def line_of_nodes(graph: onnx.GraphProto, sample: str) -> tuple[onnx.NodeProto, 
         line.append(node)
     _refuse_outputs(graph, line)
     _refuse_forks(readers, graph.output[0].name)
+    _refuse_second_outputs(line, graph.output[0].name)
     _refuse_dead_ends(line, readers, graph.output[0].name)
     return tuple(line)
 
@@ -63,6 +64,26 @@ def _refuse_forks(readers: dict[str, list[onnx.NodeProto]], output: str) -> None
             _refuse(nodes[1], f"reads {name!r}, which {nodes[0].name!r} reads too")
         if nodes and name == output:
             _refuse(nodes[0], f"reads {name!r}, which is the network's output")
+
+
+def _refuse_second_outputs(line: list[onnx.NodeProto], output: str) -> None:
+    seconds = {name: node for node in line for name in node.output[1:] if name}
+    for node in line:
+        for name in node.input:
+            if name in seconds:
+                raise UnsupportedOpError(
+                    f"{node.op_type} reads {name!r}, an output of {seconds[name].name!r} "
+                    "besides its first",
+                    node=node.name,
+                    hint="drop the additional output",
+                )
+    if output in seconds:
+        raise UnsupportedOpError(
+            f"{seconds[output].op_type} computes the network's output {output!r} besides its "
+            "first output",
+            node=seconds[output].name,
+            hint="make its first output that of the network",
+        )
 
 
 def _refuse_dead_ends(

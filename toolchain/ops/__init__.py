@@ -15,9 +15,25 @@ What it does not understand it refuses: every attribute that it does not ask for
 from __future__ import annotations
 
 from toolchain.ops._call import Call, Importer, versions
+from toolchain.ops._description import described
+from toolchain.ops._folded import FOLDED
 from toolchain.ops._layout import Value
 from toolchain.registry import Registry
 
 IMPORTERS: Registry[Importer] = Registry("ONNX operator", "toolchain.ops")
 
-__all__ = ["IMPORTERS", "Call", "Importer", "Value", "versions"]
+
+def describe_operators() -> str:
+    """Return the page ``docs/supported-operators.md``, made from the importers' docstrings."""
+    return described({name: IMPORTERS[name] for name in IMPORTERS})
+
+
+__all__ = [
+    "FOLDED",
+    "IMPORTERS",
+    "Call",
+    "Importer",
+    "Value",
+    "describe_operators",
+    "versions",
+]

@@ -124,6 +124,28 @@ class GraphBuilder:
         """Return the host's operation that computes ``value``, `None` if the network does."""
         return self._tail.get(value.node)
 
+    def reshape_tail(self, value: Value, shape: Shape) -> bool:
+        """Let what the host computes have another shape; return whether that can be said.
+
+        It can where each of its operations treats all elements alike, so that they may as well
+        come in that shape, and for an axis that ``argmax`` would otherwise keep.
+
+        Args:
+            value: What the host computes.
+            shape: Wanted, with as many elements.
+        """
+        step = self._tail[value.node]
+        if shape == value.shape:
+            return True
+        if step.function == "argmax" and step.keep_axis and step.axis is not None:
+            bare = dataclasses.replace(step, keep_axis=False)
+            self._tail[step.name] = bare
+            return shape == (*value.shape[: step.axis], *value.shape[step.axis + 1 :])
+        if self._view is None or any(s.axis is not None for s in self._tail.values()):
+            return False
+        self._view = self._view.reshaped(shape)
+        return True
+
     def finish(self, value: Value, tensor: str) -> tuple[Node, ...]:
         """Return all nodes, closed by an `Output` that returns ``value``.
 

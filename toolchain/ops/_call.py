@@ -160,8 +160,8 @@ class Call:
         step = self.builder.on_host(value)
         if step is not None:
             raise UnsupportedOpError(
-                f"{step.function} is supported at the end of the network only, and "
-                f"{self.name!r} reads it",
+                f"{step.function.title().replace('-', '')} is supported at the end of the "
+                f"network only, and {self.name!r} reads it",
                 node=step.origin[0],
                 hint="use Relu inside the network",
             )
@@ -203,6 +203,24 @@ class Call:
             "train the model again: its weights overflowed",
         )
         return array.astype(np.float32) if array.dtype == np.float16 else array
+
+    def beside(self, value: Value, constant: Array) -> Array:
+        """Return ``constant``, which goes with ``value``, as one that goes with its node.
+
+        Args:
+            value: What the network computes.
+            constant: Broadcasts to the ONNX value with its batch axis.
+
+        Returns:
+            A scalar or ``(C, 1, 1)`` where that says the same, else the shape of the node.
+        """
+        self.require(
+            broadcasts(constant.shape, (1, *value.shape)),
+            f"has a constant of shape {constant.shape}, which does not broadcast to "
+            f"{(1, *value.shape)}",
+            "repeat values with a convolution or dense layer instead",
+        )
+        return value.to_node(constant, self.builder.shape(value.node))
 
     def axes(self, position: int, rank: int) -> tuple[int, ...] | None:
         """Return ``axes``, an attribute in old versions and an input in new ones.
@@ -272,24 +290,39 @@ class Call:
         """Return ``value``, seen in ``output_shape``, as what the node computes.
 
         Raises:
-            UnsupportedOpError: The host would have to change a shape.
+            UnsupportedOpError: The host would have to change a shape in a way it cannot.
         """
-        if self.builder.on_host(value) is not None and self._changes_view(value):
-            self.refuse(
-                "changes the shape of what the host computes at the end of the network",
-                "move it before the last operator, or leave it to the caller",
-            )
-        self.builder.pass_on(value.node, self.name)
-        return value
-
-    def _changes_view(self, value: Value) -> bool:
         (before,) = (x for x in self.inputs if isinstance(x, Value))
-        return value.shape != before.shape or value.order is not None
+        self.builder.pass_on(value.node, self.name)
+        if self.builder.on_host(value) is None:
+            return value
+        self.require(
+            value.order is None and self.builder.reshape_tail(before, value.shape),
+            "changes the shape of what the host computes at the end of the network",
+            "move it before the last operator, or leave it to the caller",
+        )
+        return value
 
     def on_host(self, value: Value, function: str, **fields: Any) -> Value:
         """Return what the host makes of ``value`` after the network."""
         step = HostOp(name=self.name, origin=(self.name,), function=function, **fields)
         return self.builder.add_tail(step, value, self.output_shape)
+
+
+def dtype_name(code: int) -> str:
+    """Return NumPy's name of an ONNX element type, ``"unknown"`` if there is none."""
+    try:
+        return str(onnx.helper.tensor_dtype_to_np_dtype(code).name)
+    except KeyError:
+        return "unknown"
+
+
+def broadcasts(shape: Shape, wanted: Shape) -> bool:
+    """Tell whether an array of ``shape`` broadcasts to ``wanted``."""
+    try:
+        return np.broadcast_shapes(shape, wanted) == wanted
+    except ValueError:
+        return False
 
 
 def as_planes(shape: Shape) -> Shape:

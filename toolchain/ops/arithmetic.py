@@ -18,8 +18,7 @@ def import_add(call: Call) -> Value:
 
     - One operand is a constant that broadcasts to the other.
     """
-    constant = _constant(call)
-    return _affine(call, shift=constant)
+    return _affine(call, shift=_constant(call))
 
 
 @IMPORTERS.register("Sub")
@@ -63,25 +62,12 @@ def import_div(call: Call) -> Value:
 
 
 def _constant(call: Call) -> Array:
-    """Return the constant operand, which must not widen the other."""
-    constant = call.constant(1 - call.value_position())
-    shape = (1, *call.value(call.value_position()).shape)
-    try:
-        fits = np.broadcast_shapes(constant.shape, shape) == shape
-    except ValueError:
-        fits = False
-    call.require(
-        fits,
-        f"has a constant of shape {constant.shape}, which does not broadcast to {shape}",
-        "repeat the values with a convolution or dense layer instead",
-    )
-    return constant
+    return call.constant(1 - call.value_position())
 
 
 def _affine(call: Call, **parameters: Array) -> Value:
     value = call.value(call.value_position())
-    shape = call.builder.shape(value.node)
     fields: dict[str, Any] = {
-        name: value.to_node(array, shape) for name, array in parameters.items()
+        name: call.beside(value, array) for name, array in parameters.items()
     }
     return value.moved_to(call.emit(Affine, value.node, **fields))

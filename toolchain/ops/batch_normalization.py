@@ -35,15 +35,19 @@ def import_batch_normalization(call: Call) -> Value:
     gamma, beta, mean, variance = (
         call.constant(position).astype(np.float64) for position in (1, 2, 3, 4)
     )
+    call.require(
+        {gamma.shape, beta.shape, mean.shape, variance.shape} == {value.shape[:1]},
+        f"has parameters of shape {gamma.shape}, {beta.shape}, {mean.shape} and "
+        f"{variance.shape} for {value.shape[:1]} channels",
+    )
     spread = variance + call.number("epsilon", 1e-5)
     call.require(bool((spread > 0).all()), "has a variance below 0")
     scale = gamma / np.sqrt(spread)
-    shape = call.builder.shape(value.node)
     node = call.emit(
         Affine,
         value.node,
-        scale=value.to_node(_per_channel(scale, value), shape),
-        shift=value.to_node(_per_channel(beta - mean * scale, value), shape),
+        scale=call.beside(value, _per_channel(scale, value)),
+        shift=call.beside(value, _per_channel(beta - mean * scale, value)),
     )
     return value.moved_to(node)
 

@@ -10,6 +10,7 @@ import numpy as np
 from toolchain.ir.ann import Dense
 from toolchain.ir.node import Array
 from toolchain.ops import IMPORTERS, Call, Value, versions
+from toolchain.ops._call import broadcasts
 
 
 @IMPORTERS.register("Gemm")
@@ -69,8 +70,8 @@ def _row(call: Call) -> Array | None:
         return None
     bias = call.constant(2)
     call.require(
-        bias.ndim <= 2 and (bias.ndim < 2 or bias.shape[0] == 1),
-        f"has C of shape {bias.shape}; one row is supported",
+        broadcasts(bias.shape, (1, *call.output_shape)),
+        f"has C of shape {bias.shape}, which does not broadcast to {(1, *call.output_shape)}",
     )
     return _scaled(np.broadcast_to(bias, (1, *call.output_shape))[0].copy(), factor)
 

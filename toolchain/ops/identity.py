@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import onnx.helper
-
 from toolchain.ops import IMPORTERS, Call, Value, versions
+from toolchain.ops._call import dtype_name
 
 
 @IMPORTERS.register("Identity")
@@ -34,13 +33,13 @@ def import_dropout(call: Call) -> Value:
 @IMPORTERS.register("Cast")
 @versions(6, 9, 13, 19, 21, 23, 24, 25, 28)
 def import_cast(call: Call) -> Value:
-    """Hands on its input; the network's arithmetic is not that of the model's types anyway.
+    """Hands on its input; no operation on the chip, whose arithmetic is its own.
 
-    - From a type of integers to any but smaller integers, or from float to float.
+    - From float to float, from integers to float, or from integers to wider integers.
     """
     value = call.passed_value()
     found = call.dtypes[0]
-    wanted = onnx.helper.tensor_dtype_to_np_dtype(call.integer("to", 0)).name
+    wanted = dtype_name(call.integer("to", 0))
     call.integer("saturate", 1)  # of types with 8 bits only, as is the rounding
     call.text("round_mode", "up")
     call.require(

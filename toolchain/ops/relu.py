@@ -40,9 +40,7 @@ def _bound(call: Call, position: int, name: str, default: float) -> float:
 
 
 def _relu(call: Call) -> Value:
-    value = call.host_value()
-    if call.builder.on_host(value) is not None:
-        return call.on_host(value, "relu")
+    value = call.value()
     order = None if value.order is None else inverse(value.order)
     node = call.emit(Relu, value.node, tensor=call.output, tensor_order=order)
     return value.moved_to(node)

@@ -1,0 +1,186 @@
+"""Every importer knows every version of its operator, and the documentation says which."""
+
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import toolchain.ops
+from toolchain.errors import UnsupportedOpError
+from toolchain.frontend.testing import (
+    import_text,
+    run_onnxruntime,
+    run_reference,
+    small_integers,
+)
+from toolchain.ir.reference import run
+from toolchain.ops import IMPORTERS, Importer, describe_operators
+
+ROOT = Path(__file__).parents[3]
+OLDEST_OPSET = 7
+NEWEST_OF_ONNXRUNTIME = 26
+
+CALLS = {
+    "Add": "(x, c)",
+    "ArgMax": "<axis = 1> (x)",
+    "AveragePool": "<kernel_shape = [2, 2]> (x)",
+    "BatchNormalization": "(x, p, c1, c1, p)",
+    "Cast": "<to = 11> (x)",
+    "Clip": "<min = 0.0> (x)",
+    "Conv": "(x, k)",
+    "Div": "(x, p4)",
+    "Dropout": "(x)",
+    "Flatten": "(x)",
+    "Gemm": "(x, w, c)",
+    "GlobalAveragePool": "(x)",
+    "GlobalMaxPool": "(x)",
+    "Identity": "(x)",
+    "LogSoftmax": "(x)",
+    "MatMul": "(x, w)",
+    "MaxPool": "<kernel_shape = [2, 2]> (x)",
+    "Mul": "(x, c)",
+    "Pad": "<pads = [0, 0, 1, 0, 0, 0, 0, 1]> (x)",
+    "ReduceMean": "<axes = [2, 3]> (x)",
+    "Relu": "(x)",
+    "Reshape": "(x, shape)",
+    "Sigmoid": "(x)",
+    "Softmax": "(x)",
+    "Squeeze": "<axes = [1]> (x)",
+    "Sub": "(x, c)",
+    "Transpose": "<perm = [0, 2, 3, 1]> (x)",
+    "Unsqueeze": "<axes = [1]> (x)",
+}
+CALLS_SINCE = {
+    ("Clip", 11): "(x, zero)",
+    ("Pad", 11): "(x, pads)",
+    ("ReduceMean", 18): "(x, spatial)",
+    ("Squeeze", 13): "(x, one)",
+    ("Unsqueeze", 13): "(x, one)",
+}
+SHAPES = {"Gemm": (5,), "MatMul": (5,), "Squeeze": (1, 3, 4)}
+WEIGHTS = {
+    "c": small_integers(4),
+    "c1": small_integers(2),
+    "p": np.array([1, 2], np.float32),
+    "p4": np.array([1, 2, 4, 8], np.float32),
+    "k": small_integers(3, 2, 2, 2),
+    "w": small_integers(5, 4),
+    "zero": np.array(0, np.float32),
+    "shape": np.array([0, 4, 6]),
+    "pads": np.array([0, 0, 1, 0, 0, 0, 0, 1]),
+    "spatial": np.array([2, 3]),
+    "one": np.array([1]),
+}
+
+
+def minimal(operator, version):
+    """Return the smallest model with an operator in one version, and the shape of its input."""
+    call = CALLS[operator]
+    for (name, since), newer in CALLS_SINCE.items():
+        if name == operator and version >= since:
+            call = newer
+    shape = SHAPES.get(operator, (2, 3, 4))
+    kind = {"ArgMax": "int64", "Cast": "double"}.get(operator, "float")
+    head = f"net (float[1, {str(list(shape))[1:-1]}] x)"
+    node = f"{{ y = {operator} {call} }}"
+    sizes = shape_of_output(f"{head} => (float y) {node}", shape, max(version, OLDEST_OPSET))
+    return f"{head} => ({kind}[{sizes}] y) {node}", shape
+
+
+def shape_of_output(text, shape, opset):
+    """Return as text what onnx infers; its checker wants the output to have a shape."""
+    (node,) = onnx.parser.parse_graph(text).node
+    types = {"x": onnx.helper.make_tensor_type_proto(1, (1, *shape))}
+    data = {name: onnx.numpy_helper.from_array(array) for name, array in WEIGHTS.items()}
+    types |= {
+        name: onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+        for name, tensor in data.items()
+    }
+    schema = onnx.defs.get_schema(node.op_type, opset)
+    inferred = onnx.shape_inference.infer_node_outputs(schema, node, types, data)["y"]
+    return ", ".join(str(size.dim_value) for size in inferred.tensor_type.shape.dim)
+
+
+def listed():
+    return [(name, version) for name in IMPORTERS for version in IMPORTERS[name].versions]
+
+
+@pytest.mark.parametrize(("operator", "version"), listed())
+def test_every_listed_version_computes_the_same(operator, version):
+    opset = max(version, OLDEST_OPSET)
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip("newer than the installed onnx")
+    text, shape = minimal(operator, version)
+    x = small_integers(2, *shape, seed=1)
+
+    model = import_text(text, opset=opset, **WEIGHTS)
+
+    runner = run_onnxruntime if opset <= NEWEST_OF_ONNXRUNTIME else run_reference
+    np.testing.assert_allclose(run(model.graph, x), runner(model, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("operator", list(IMPORTERS))
+def test_every_version_since_the_oldest_opset_is_listed(operator):
+    every = {
+        schema.since_version
+        for schema in onnx.defs.get_all_schemas_with_history()
+        if schema.name == operator and not schema.domain
+    }
+    oldest = max(version for version in every if version <= OLDEST_OPSET)
+
+    missing = {version for version in every if version >= oldest} - {
+        *IMPORTERS[operator].versions
+    }
+
+    assert not missing
+
+
+def test_every_module_registers_an_importer():
+    modules = {
+        f"toolchain.ops.{module.name}"
+        for module in pkgutil.iter_modules(toolchain.ops.__path__)
+        if not module.name.startswith("_")
+    }
+
+    assert {IMPORTERS[name].__module__ for name in IMPORTERS} == modules
+
+
+def test_every_importer_says_what_becomes_of_its_operator():
+    for name in IMPORTERS:
+        assert (IMPORTERS[name].__doc__ or "").partition("\n")[0].endswith(".")
+
+
+def test_the_page_of_supported_operators_is_up_to_date():
+    page = ROOT / "docs" / "supported-operators.md"
+
+    assert page.read_text() == describe_operators()
+
+
+def test_an_unknown_version_is_refused(monkeypatch):
+    monkeypatch.setattr(IMPORTERS["Relu"], "versions", (6, 13))
+
+    with pytest.raises(UnsupportedOpError) as error:
+        import_text("net (float[N, 3] x) => (float[N, 3] y) { [act] y = Relu (x) }")
+
+    assert str(error.value) == (
+        "import at 'act': Relu has version 14; versions 6, 13 are supported\n"
+        "  hint: export the model with an older opset"
+    )
+
+
+def test_an_attribute_that_the_importer_does_not_ask_for_is_refused(monkeypatch):
+    hand_on = Importer(lambda call: call.pass_on(call.passed_value()), (20,))
+    monkeypatch.setitem(IMPORTERS._things, "Gelu", hand_on)
+
+    with pytest.raises(UnsupportedOpError) as error:
+        import_text(
+            """net (float[N, 3] x) => (float[N, 3] y) {
+                [act] y = Gelu <approximate = "tanh"> (x) }""",
+            opset=20,
+        )
+
+    assert str(error.value) == (
+        "import at 'act': Gelu has attribute approximate, which is not supported"
+    )

@@ -11,10 +11,10 @@ channel, and subtract. Two facts bridge the gap, where nothing decays and :math:
 With the input current bounded by :math:`-N \le a \le P` at every moment of a window, and the
 constant part :math:`o_c` = bias + initial potential:
 
-**Temporal.** :math:`u` starts at :math:`o_c + \tau + 1 - \theta_c` for a register :math:`\tau`,
-and :math:`G` below that until the window is complete, where :math:`G` is the largest value that
-:math:`u` could otherwise reach. Then it stays below :math:`\tau` while it integrates. Its
-lowest value is :math:`\min_c (o_c + \tau + 1 - \theta_c - N_c) - G`.
+**Temporal.** The threshold register holds 0. :math:`u` starts at :math:`o_c + 1 - \theta_c`, and
+:math:`G` below that until the window is complete, where :math:`G` is the largest value that
+:math:`u` of any channel could otherwise reach; so none is above 0 while it integrates. The lowest
+value is :math:`\min_c (o_c + 1 - \theta_c - N_c) - G`.
 
 **Spatial.** Copy :math:`k` has the bias :math:`o_c + \tau + 1 - k \theta_c`.
 """
@@ -86,11 +86,9 @@ class SpatialRegisters:
 
 def temporal_registers(demand: Demand) -> TemporalRegisters:
     """Return the registers of the temporal lowering."""
-    threshold = int(demand.threshold.max()) - 1
-    shift = threshold + 1 - demand.threshold
-    start = demand.constant + _along(shift, demand.constant)
-    highest = demand.constant_range[1] + shift + demand.high
-    return TemporalRegisters(threshold, start, max(int(highest.max()) - threshold, 0))
+    start = demand.constant + _along(1 - demand.threshold, demand.constant)
+    highest = demand.constant_range[1] + 1 - demand.threshold + demand.high
+    return TemporalRegisters(0, start, max(int(highest.max()), 0))
 
 
 def temporal_excess(demand: Demand, target: Target) -> Bools:
@@ -99,11 +97,11 @@ def temporal_excess(demand: Demand, target: Target) -> Bools:
     Half of the register is for positive sums and half for negative ones, so that whether a
     channel fits does not depend on the others.
     """
-    shift = demand.threshold.max() - demand.threshold
     lowest, highest = demand.constant_range
     half = target.current_max // 2
-    overflows = (highest + shift + demand.high > half) | (demand.low - lowest - shift > half)
-    return overflows | (demand.threshold > target.weight_max << target.weight_exponent.value)
+    too_high = highest + 1 - demand.threshold + demand.high > half
+    too_low = demand.low + demand.threshold - 1 - lowest > half
+    return too_high | too_low | (demand.threshold > target.weight_max << target.weight_exponent.value)
 
 
 def spatial_registers(demand: Demand, levels: int, target: Target) -> SpatialRegisters:

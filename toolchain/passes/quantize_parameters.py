@@ -48,6 +48,7 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 _MARGIN = 1.25
 _SHRINK = 0.97
 _STEPS_MIN = 32
+_TYPICAL = 90
 _LOSS_MAX = 0.5
 
 
@@ -154,11 +155,18 @@ class _Fit:
         return isinstance(self.neurons, IntegrateFire)
 
     def _widest(self, target: Target) -> Ints:
-        """Return the thresholds at which the largest weight fills the mantissa."""
+        """Return the thresholds at which the largest weight fills the mantissa.
+
+        A few channels whose weights are far smaller than all others get no more than the rest,
+        so that one exponent holds the thresholds of all.
+        """
         largest = np.abs(self.layer.weight).reshape(len(self.layer.weight), -1).max(axis=1)
         used = largest[largest > 0]
         largest = np.where(largest > 0, largest, np.median(used) if used.size else 1.0)
-        return np.floor(target.weight_max / largest).astype(np.int64)
+        widest = np.minimum(target.weight_max / largest, target.threshold_max)
+        typical = np.percentile(widest, _TYPICAL).astype(np.int64)[None]
+        most = target.weight_max << shared_exponent(typical, target)
+        return np.minimum(widest, most).astype(np.int64)
 
     def _integers(self, threshold: Ints) -> _Integers:
         per_row = threshold.reshape(-1, *(1 for _ in self.layer.weight.shape[1:]))

@@ -16,7 +16,8 @@ from toolchain.ir.mapped import (
     Synapse,
 )
 
-_LAVA = "write the format 'lava' instead: --format lava"
+LAVA = "write the format 'lava' instead: --format lava"
+"""The way out of what no netx file can say."""
 
 
 class Block(NamedTuple):
@@ -57,7 +58,7 @@ def chain_of(circuit: Circuit) -> Chain:
                 f"{len(following)} synapses leave for other populations "
                 f"({', '.join(synapse.name for synapse in following)}); a netx file is a chain",
                 node=here,
-                hint=_LAVA,
+                hint=LAVA,
             )
         population = circuit.nodes[following[0].target]
         blocks.append(_block(circuit, population, following[0]))
@@ -72,7 +73,7 @@ def _only_source(circuit: Circuit) -> Source:
             raise EmitError(
                 "emits constant events; a netx file has no source but the input",
                 node=source.name,
-                hint="lower with --lowering spatial, which needs no gates, or " + _LAVA,
+                hint="compile with --lowering spatial, or " + LAVA,
             )
     (source,) = circuit.sources
     if len(source.shape) not in (1, 3):
@@ -100,7 +101,7 @@ def _block(circuit: Circuit, population: Source | Population, synapse: Synapse) 
             f"is a {type(synapse).__name__}; between two populations a netx file has "
             "convolutions and dense matrices",
             node=synapse.name,
-            hint=_LAVA,
+            hint=LAVA,
         )
     others = [s for s in circuit.into(population.name) if s is not synapse]
     recurrent = others[0] if others else None
@@ -110,7 +111,7 @@ def _block(circuit: Circuit, population: Source | Population, synapse: Synapse) 
             f"({', '.join(s.name for s in circuit.into(population.name))}); "
             "a netx file has one, or one and one from the population itself",
             node=population.name,
-            hint=_LAVA,
+            hint=LAVA,
         )
     if recurrent is None:
         return Block(population, synapse, None)
@@ -121,7 +122,7 @@ def _block(circuit: Circuit, population: Source | Population, synapse: Synapse) 
             "drives its own population beside a convolution; a netx file has loops beside "
             "dense matrices only",
             node=recurrent.name,
-            hint=_LAVA,
+            hint=LAVA,
         )
     return Block(population, synapse, recurrent)
 
@@ -133,7 +134,7 @@ def _require_all_reached(circuit: Circuit, blocks: list[Block]) -> None:
             raise EmitError(
                 "is not reached from the input; a netx file is a chain",
                 node=population.name,
-                hint=_LAVA,
+                hint=LAVA,
             )
     if not blocks:
-        raise EmitError("has no population", node=circuit.name)
+        raise EmitError("the circuit has no population", node=circuit.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from targets.formats.lava_process import LavaTrace, _run_script
 from targets.lava_compat import require_lava
 from targets.simulator._recorder import Record
 from targets.simulator.step import Trace, everything, simulate
-from toolchain.errors import InputDataError
+from toolchain.errors import InputDataError, MissingDependencyError
 from toolchain.ir.mapped import Circuit, IntArray, Lif, Shape
 
 _SCRIPT = Path(__file__).with_name("_netx_stock.py")
@@ -242,6 +243,7 @@ def run_stock(
         MissingDependencyError: lava-nc or lava-dl is not installed.
     """
     require_lava()
+    _require_lava_dl()
     first = network.circuit.populations[0]
     source = network.circuit.sources[0]
     request: dict[str, Any] = {
@@ -262,3 +264,12 @@ def run_stock(
         _run_script(_SCRIPT, [str(asked), str(answer)], timeout_s)
         with np.load(answer) as trace:
             return dict(trace)
+
+
+def _require_lava_dl() -> None:
+    try:
+        version("lava-dl")
+    except PackageNotFoundError:
+        raise MissingDependencyError(
+            "lava-dl is not installed", hint="install it: pip install 'snn-compile[lava]'"
+        ) from None

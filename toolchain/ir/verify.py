@@ -38,7 +38,7 @@ _HINTS = {
     Affine: "put the normalization directly before or after a convolution or dense layer",
     HostOp: "keep it at the end of the model, where the host runs it",
     SumPool: "use a pool whose windows cover its input exactly",
-    MaxPool: "pool after the activation",
+    MaxPool: "pool behind an activation",
 }
 
 
@@ -66,6 +66,7 @@ def verify_phase(graph: Graph) -> None:
         for node in graph:
             _verify_kind(node, graph.phase)
         _verify_alternation(graph)
+        _verify_what_passes_spikes(graph)
     if graph.phase is Phase.QUANTIZE:
         _verify_integers(graph)
 
@@ -115,6 +116,27 @@ def _verify_alternation(graph: Graph) -> None:
                 "the output is not that of a convolution or dense layer",
                 node=node.name,
                 hint="end the network with a dense layer",
+            )
+
+
+def _verify_what_passes_spikes(graph: Graph) -> None:
+    """Check that pools read activations, and that only dense layers read what is flattened."""
+    for node in graph:
+        where = node.origin[0] if node.origin else node.name
+        if isinstance(node, MaxPool) and not isinstance(graph.feeder(node), (Relu, Spiking)):
+            raise VerifyError(
+                "pools what is no activation, and only spikes can be pooled",
+                node=where,
+                hint=_HINTS[MaxPool],
+            )
+        if isinstance(node, Rearrange) and not (
+            node.order is None
+            and all(isinstance(user, Dense) for user in graph.users(node.name))
+        ):
+            raise VerifyError(
+                "its values are rearranged between two populations, which no synapse does",
+                node=where,
+                hint="let a dense layer follow",
             )
 
 

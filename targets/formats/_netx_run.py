@@ -19,7 +19,10 @@ from targets.lava_compat import require_lava
 from targets.simulator._recorder import Record
 from targets.simulator.step import Trace, everything, simulate
 from toolchain.errors import InputDataError, MissingDependencyError
-from toolchain.ir.mapped import Circuit, IntArray, Lif, Shape
+from toolchain.ir.mapped import Circuit, IntArray, Lif, Shape, Sigma
+
+NEVER = 131071
+"""Threshold mantissa from which neurons are taken to hold a value instead of spiking."""
 
 _SCRIPT = Path(__file__).with_name("_netx_stock.py")
 
@@ -40,6 +43,23 @@ class NetxRun:
     def output(self) -> npt.NDArray[Any]:
         """Spikes or payloads of the last block, ``(samples, time_steps, *shape)``."""
         return self.trace.spikes[self.network.circuit.populations[-1].name]
+
+    @property
+    def answer(self) -> npt.NDArray[np.int64]:
+        """What the last block says of each sample, ``(samples, *shape)``.
+
+        ``v`` of neurons that never spike, after the readout's step if the file names one, else
+        after the last; the latest payload of `Sigma` neurons; the sum over all steps of what
+        others send, which for LIF neurons is the spike count.
+        """
+        circuit = self.network.circuit
+        last = circuit.populations[-1]
+        if isinstance(last, Sigma):
+            return self.output[:, -1].astype(np.int64)
+        if isinstance(last, Lif) and np.min(last.threshold) >= NEVER:
+            step = -1 if circuit.readout is None else circuit.readout.step
+            return self.trace.v[last.name][:, step].astype(np.int64)
+        return self.output.sum(axis=1, dtype=np.int64)
 
 
 def run_netx(
@@ -68,7 +88,7 @@ def run_netx(
         is_encoded: ``x`` holds the integers that the network gets. Otherwise samples that
             enter as bias or current become ``gain * x + offset`` of the file, cut off toward
             zero, and those that enter as spikes must be integers.
-        record: As for `simulate`; `None` for all of the last block.
+        record: As for `simulate`, beside all of the last block.
         num_layers: See `read_netx`, as all that follow.
         input_shape: Shape of the samples, for a file that begins with ``conv``.
         input_message_bits: Width of graded input spikes.
@@ -92,9 +112,8 @@ def run_netx(
     )
     inputs = encode(network, np.asarray(x), time_steps, is_encoded=is_encoded)
     circuit = network.circuit
-    if record is None:
-        last = circuit.populations[-1].name
-        record = {last: everything(circuit)[last]}
+    last = circuit.populations[-1].name
+    record = {**(record or {}), last: everything(circuit)[last]}
     trace = simulate(circuit, {circuit.input: inputs}, inputs.shape[1], record=record)
     return NetxRun(network=network, trace=trace)
 

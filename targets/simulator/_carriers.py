@@ -68,7 +68,10 @@ class MatrixCarrier:
         kind = exact_type(bound)
         if kind not in self._held:
             self._held[kind] = np.ascontiguousarray(self._weight, kind)
-        sums = add_copies(spikes.values, self._sources).astype(kind) @ self._held[kind]
+        sums = (
+            add_copies(_roomy(spikes.values, bound), self._sources).astype(kind)
+            @ self._held[kind]
+        )
         return repeated(to_current(self._name, sums, bound, self._exponent), self._targets)
 
 
@@ -165,7 +168,7 @@ class ConvCarrier:
             self._held[kind] = self._weight.astype(kind)
         vertical, horizontal = self._synapse.padding
         sums = convolve(
-            from_rows(add_copies(spikes.values, self._sources), self._source),
+            from_rows(add_copies(_roomy(spikes.values, bound), self._sources), self._source),
             self._held[kind],
             self._synapse.stride,
             ((vertical, vertical), (horizontal, horizontal)),
@@ -208,12 +211,20 @@ def copies(weight: npt.NDArray[np.int64]) -> int:
     return 1
 
 
+def _roomy(values: npt.NDArray[Any], bound: int) -> npt.NDArray[Any]:
+    """Return ``values`` in 64 bits if integers up to ``bound`` need them."""
+    return values if bound < INT32_LIMIT else values.astype(np.int64)
+
+
 def add_copies(values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    """Return the sums of ``count`` successive neurons, ``(batch, neurons / count)``."""
+    """Return the sums of ``count`` successive neurons, ``(batch, neurons / count)``.
+
+    Booleans are counted, up to 255; integers are of a type that has room for the sums.
+    """
     if count == 1:
         return values
     if values.dtype == np.bool_:
-        values = values.view(np.uint8)  # count is at most 255
+        values = values.view(np.uint8)
     by_copy = values.reshape(len(values), -1, count)
     return sum((by_copy[..., copy] for copy in range(1, count)), start=by_copy[..., 0])
 

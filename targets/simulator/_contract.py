@@ -54,11 +54,28 @@ def check_circuit(circuit: Circuit) -> None:
             check_payloads(source, values)
     for population in circuit.populations:
         _check_population(population)
+    _check_timetable(circuit)
     for synapse in circuit.synapses:
         _check_ends(circuit, synapse)
         _check_synapse(
             synapse, circuit.nodes[synapse.source].shape, circuit.nodes[synapse.target].shape
         )
+
+
+def _check_timetable(circuit: Circuit) -> None:
+    """Check that the input, the windows and the readout are where they say."""
+    if circuit.input not in {source.name for source in circuit.sources}:
+        raise VerifyError(f"its input {circuit.input!r} is no source", node=circuit.name)
+    populations = {population.name: population for population in circuit.populations}
+    readout = [circuit.readout.population] if circuit.readout is not None else []
+    for name in (*circuit.windows, *readout):
+        if name not in populations:
+            raise VerifyError("the timetable names no population", node=name)
+    for name, window in circuit.windows.items():
+        if populations[name].shape[0] % window.copies:
+            raise VerifyError(
+                f"{populations[name].shape} is not made of {window.copies} copies", node=name
+            )
 
 
 def check_payloads(source: Source, values: npt.NDArray[Any]) -> None:

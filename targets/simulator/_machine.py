@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from functools import singledispatch
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -55,13 +55,26 @@ class State(Protocol):
         """Advance by time step ``t`` and return what is sent."""
 
 
+class FanOuts(NamedTuple):
+    """What spikes of a population cost.
+
+    Attributes:
+        synapses: Names of the synapses behind it.
+        weights: A column of ones, and for each synapse one with the number of weights that
+            each neuron's spikes meet, ``(neurons, 1 + synapses)``.
+    """
+
+    synapses: tuple[str, ...]
+    weights: npt.NDArray[np.float64]
+
+
 class Machine:
     """A circuit in motion.
 
     Attributes:
         circuit: What it runs.
         neurons: Number of neurons of each source and population.
-        fan_outs: Of each synapse, by name; see `fan_out`.
+        fan_outs: What is behind each source and population.
         states: Of each population, by name; new with every `start`.
         sent: What each source and population sent in the latest step.
     """
@@ -70,11 +83,7 @@ class Machine:
         check_circuit(circuit)
         self.circuit = circuit
         self.neurons = {name: math.prod(node.shape) for name, node in circuit.nodes.items()}
-        self.fan_outs = {
-            synapse.name: fan_out(synapse, *self._shapes(synapse.source, synapse.target))
-            for synapse in circuit.synapses
-            if not isinstance(synapse, Injection)
-        }
+        self.fan_outs = {name: self._fan_outs(name) for name in circuit.nodes}
         self.states: dict[str, State] = {}
         self.sent: dict[str, Emission | None] = {}
         self._carriers = {node.name: self._carriers_into(node) for node in circuit.populations}
@@ -130,6 +139,18 @@ class Machine:
             if isinstance(carrier, ConvCarrier):
                 wraps[carrier.name] = carrier.wraps
         return wraps
+
+    def _fan_outs(self, name: str) -> FanOuts:
+        behind = [
+            synapse
+            for synapse in self.circuit.synapses
+            if synapse.source == name and not isinstance(synapse, Injection)
+        ]
+        rows = [fan_out(synapse, *self._shapes(name, synapse.target)) for synapse in behind]
+        ones = np.ones(self.neurons[name])
+        return FanOuts(
+            tuple(synapse.name for synapse in behind), np.stack([ones, *rows], axis=1)
+        )
 
     def _carriers_into(self, population: Population) -> list[tuple[str, Carrier]]:
         """Return the carriers into a population, each with the name of its source."""

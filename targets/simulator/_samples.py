@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from targets.simulator._carriers import add_copies
 from targets.simulator._layout import from_rows
 from targets.simulator._machine import Machine
 from targets.simulator._recorder import SPIKES, Record, Recorder
@@ -15,9 +16,9 @@ from targets.simulator._results import Activity, SampleResult, Trace, summed
 from targets.simulator._schedule import SampleSchedule
 from targets.simulator._tally import Counts, Tally, activity
 from toolchain.errors import InputDataError, UnknownNameError
-from toolchain.ir.mapped import Circuit, IntArray, Window
+from toolchain.ir.mapped import Circuit, IntArray, Shape, Window
 
-_STATE_BYTES = 24
+_STATE_BYTES = 16
 _PASSING_BYTES = 24
 
 
@@ -51,19 +52,17 @@ def run(
         tally.add(t)
         readout.add(t)
     overflows = tally.overflows()
-    everywhere = {
-        name: inside + tally.outside[name] if name in tally.outside else inside
-        for name, inside in tally.inside.items()
-    }
     sent = schedule.sent()
-    total = activity(machine, {**sent, **everywhere}, *overflows)
+    total = of_samples = activity(machine, {**sent, **tally.inside}, *overflows)
+    if tally.outside:
+        total = activity(machine, {**sent, **tally.everywhere()}, *overflows)
     return SampleResult(
         readout=readout.values(),
         counts={
-            name: _over_copies(from_rows(tally.inside[name], circuit.nodes[name].shape), window)
+            name: _over_copies(tally.inside[name], circuit.nodes[name].shape, window)
             for name, window in counted.items()
         },
-        activity=activity(machine, {**sent, **tally.inside}, *overflows),
+        activity=of_samples,
         trace=traced(recorder, total if period is None else summed(total)),
     )
 
@@ -109,18 +108,15 @@ def counted_windows(circuit: Circuit, count: Collection[str] | None) -> dict[str
     return {n: window for n, window in circuit.windows.items() if count is None or n in count}
 
 
-def _over_copies(counts: Counts, window: Window) -> npt.NDArray[np.int32]:
-    """Add up the copies of each unit, ``(samples, *shape)`` to ``(samples, *graph shape)``."""
-    if window.copies == 1:
-        return counts.astype(np.int32)
-    samples, channels = counts.shape[:2]
-    by_copy = counts.reshape(
-        samples, channels // window.copies, window.copies, *counts.shape[2:]
-    )
-    return by_copy.sum(axis=2, dtype=np.int32)
+def _over_copies(rows: Counts, shape: Shape, window: Window) -> npt.NDArray[np.int32]:
+    """Add up the copies of each unit, ``(samples, neurons)`` to ``(samples, *graph shape)``."""
+    kind = np.result_type(rows, np.min_scalar_type(window.copies * window.length))
+    sums = add_copies(rows.astype(kind, copy=False), window.copies)
+    return from_rows(sums.astype(np.int32), (shape[0] // window.copies, *shape[1:]))
 
 
 def traced(recorder: Recorder, over_all_steps: Activity) -> Trace:
+    """Return what was recorded, with the activity of all steps."""
     return Trace(
         u=recorder.arrays("u"),
         v=recorder.arrays("v"),

@@ -81,6 +81,13 @@ class Tally:
         )
         return saturations, wraps
 
+    def everywhere(self) -> dict[str, Counts]:
+        """Return the spikes of every population within and outside of its window."""
+        return {
+            name: inside + self.outside[name] if name in self.outside else inside
+            for name, inside in self.inside.items()
+        }
+
     def _overflows(self) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
         return self._machine.saturations(), self._machine.wraps()
 
@@ -118,18 +125,13 @@ def activity(
     wraps: Mapping[str, IntArray],
 ) -> Activity:
     """Return what ``spikes``, ``(samples, neurons)`` by source and population, amount to."""
+    totals: dict[str, IntArray] = {}
+    operations: dict[str, IntArray] = {}
+    for name, counts in spikes.items():
+        synapses, weights = machine.fan_outs[name]
+        sums = counts.astype(np.float64) @ weights  # exact far beyond what can be counted
+        totals[name], *weighed = np.rint(sums).astype(np.int64).T
+        operations.update(zip(synapses, weighed, strict=True))
     return Activity(
-        spikes={name: counts.sum(axis=1, dtype=np.int64) for name, counts in spikes.items()},
-        synaptic_operations={
-            synapse.name: _operations(spikes[synapse.source], machine.fan_outs[synapse.name])
-            for synapse in machine.circuit.synapses
-            if synapse.name in machine.fan_outs
-        },
-        saturations=saturations,
-        wraps=wraps,
+        spikes=totals, synaptic_operations=operations, saturations=saturations, wraps=wraps
     )
-
-
-def _operations(spikes: Spikes, fan_out: IntArray) -> IntArray:
-    """Return spikes times fan-out, summed; float64 is exact far beyond what can be counted."""
-    return (spikes.astype(np.float64) @ fan_out.astype(np.float64)).astype(np.int64)

@@ -47,7 +47,7 @@ __all__ = [
     "simulate",
 ]
 
-MEMORY_BYTES = 1 << 26
+MEMORY_BYTES = 1 << 25
 """Samples run side by side as far as their state fits into this; more leave the caches."""
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from toolchain.ir.ann import Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
-from toolchain.ir.node import IndexArray, Node
+from toolchain.ir.node import Array, IndexArray, Node, Shape
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 
@@ -34,7 +34,7 @@ def _fold(graph: Graph, node: Rearrange) -> Graph:
         return _absorb(graph, node, dataclasses.replace(before, shape=node.shape, order=order))
     if isinstance(after, Relu):
         return graph.exchange(node.name)
-    folded = None if after is None else _into(after, node)
+    folded = None if after is None else _into(after, node, graph.shapes[before.name])
     if folded is None:
         return graph
     if len(graph.shapes[before.name]) == 1 or isinstance(after, Output):
@@ -59,13 +59,13 @@ def _composed(first: IndexArray | None, second: IndexArray | None) -> IndexArray
 
 
 @singledispatch
-def _into(user: Node, node: Rearrange) -> Node | None:
-    """Return what ``user`` becomes when it reads what ``node`` reads, flattened."""
+def _into(user: Node, node: Rearrange, shape: Shape) -> Node | None:
+    """Return what ``user`` becomes when it reads what ``node`` reads, which has ``shape``."""
     return None
 
 
 @_into.register
-def _(user: Dense, node: Rearrange) -> Node | None:
+def _(user: Dense, node: Rearrange, shape: Shape) -> Node | None:
     if node.order is None:
         return None
     weight = np.empty_like(user.weight)
@@ -74,7 +74,18 @@ def _(user: Dense, node: Rearrange) -> Node | None:
 
 
 @_into.register
-def _(user: Output, node: Rearrange) -> Node | None:
-    if np.ndim(user.scale) or np.ndim(user.offset):
-        return None
-    return dataclasses.replace(user, order=_composed(node.order, user.order))
+def _(user: Output, node: Rearrange, shape: Shape) -> Node | None:
+    def moved(value: Array) -> Array:
+        if np.ndim(value) == 0:
+            return value
+        flat = np.broadcast_to(value, node.shape).ravel()
+        before = np.empty_like(flat)
+        before[slice(None) if node.order is None else node.order.ravel()] = flat
+        return before.reshape(shape)
+
+    return dataclasses.replace(
+        user,
+        order=_composed(node.order, user.order),
+        scale=moved(user.scale),
+        offset=moved(user.offset),
+    )

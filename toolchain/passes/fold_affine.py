@@ -62,7 +62,10 @@ def _fold_backward(graph: Graph, affine: Affine) -> Graph | None:
         folded = dataclasses.replace(layer, weight=weight, bias=layer.bias * scale + shift)
     elif isinstance(layer, Conv) and _is_per_channel(scale):
         weight = layer.weight * np.reshape(scale, (-1, 1, 1, 1))
-        folded = dataclasses.replace(layer, weight=weight, bias=layer.bias * scale + shift)
+        bias = layer.bias * scale + shift
+        if not _is_per_channel(bias):
+            bias = np.broadcast_to(bias, graph.shapes[layer.name])
+        folded = dataclasses.replace(layer, weight=weight, bias=bias)
     elif isinstance(layer, Affine):
         folded = dataclasses.replace(
             layer, scale=layer.scale * scale, shift=layer.shift * scale + shift

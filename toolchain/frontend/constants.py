@@ -42,7 +42,8 @@ class Resolved:
     Attributes:
         types: By name of the value; with the batch axis, of length 1.
         constants: By name of the value.
-        folded: Names of the nodes that were computed, with the elements each made.
+        folded: Names of the nodes that were computed, each with the number of elements that
+            it and those before it made.
     """
 
     types: dict[str, onnx.TypeProto] = field(default_factory=dict)
@@ -187,7 +188,7 @@ def _fold(
         for name, array in _evaluate(known, node, file).items():
             _learn(known, name, array)
     made = sum(known.constants[name].size for name in node.output if name)
-    known.folded[node.name] = made
+    known.folded[node.name] = _made(known) + made
 
 
 def _shape_array(known: Resolved, node: onnx.NodeProto) -> Array:
@@ -210,7 +211,7 @@ def _check_work(known: Resolved, node: onnx.NodeProto) -> None:
     work = made
     if node.op_type in ("MatMul", "Gemm"):
         work *= max(known.constants[node.input[0]].shape, default=1) / _PRODUCTS_PER_ELEMENT
-    if max(made, work) > LARGEST_ELEMENTS - sum(known.folded.values()):
+    if max(made, work) > LARGEST_ELEMENTS - _made(known):
         amount = "an unknown number of" if made == math.inf else str(made)
         raise ImportModelError(
             f"{node.op_type} makes a constant of {amount} elements; {LARGEST_ELEMENTS} are "
@@ -218,6 +219,10 @@ def _check_work(known: Resolved, node: onnx.NodeProto) -> None:
             node=node.name,
             hint="fold constants when exporting",
         )
+
+
+def _made(known: Resolved) -> int:
+    return next(reversed(known.folded.values()), 0)
 
 
 def _evaluate(known: Resolved, node: onnx.NodeProto, file: ModelFile) -> dict[str, Array]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
+import onnx.numpy_helper
 
 from toolchain.errors import ImportModelError
 
@@ -36,6 +37,7 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> list[Path]:
         tensor.raw_data = _read(file, entries, tensor)
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+        _check_size(tensor, file)
         files.add(file)
     return sorted(files)
 
@@ -90,3 +92,15 @@ def _read(file: Path, entries: dict[str, str], tensor: onnx.TensorProto) -> byte
     with file.open("rb") as stream:
         stream.seek(offset)
         return stream.read(length)
+
+
+def _check_size(tensor: onnx.TensorProto, file: Path) -> None:
+    try:
+        onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError):
+        raise ImportModelError(
+            f"has shape {tuple(tensor.dims)}, which does not fit the {len(tensor.raw_data)} "
+            f"bytes in {file.name!r}",
+            node=tensor.name,
+            hint="copy the file again from where the model comes from",
+        ) from None

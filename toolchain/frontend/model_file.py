@@ -77,15 +77,16 @@ def read_model(path: Path) -> ModelFile:
 
 def name_nodes(model: onnx.ModelProto) -> None:
     """Give every node a name of its own: the one it has, or operator and first output."""
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for node in model.graph.node:
         first = next((name for name in node.output if name), "")
         wish = node.name or f"{node.op_type}:{first}"
-        name, count = wish, 1
+        name, count = wish, taken.get(wish, 0)
         while name in taken:
             count += 1
             name = f"{wish}#{count}"
-        taken.add(name)
+        taken[wish] = max(count, 1)
+        taken.setdefault(name, 1)
         node.name = name
 
 
@@ -135,7 +136,7 @@ def _opset(model: onnx.ModelProto, path: Path) -> int:
         raise ImportModelError(
             f"uses opset {found[0]}; {OLDEST_OPSET} to {newest} are supported",
             node=str(path),
-            hint="export the model again, with opset 17, or install a newer onnx",
+            hint="export the model again with opset 17, or install a newer onnx",
         )
     return int(found[0])
 

@@ -109,12 +109,15 @@ class Fields:
     def numbers(self, field: str) -> npt.NDArray[Any]:
         """Return an array of finite numbers of any type; a scalar has no dimensions."""
         value = np.asarray(self._value(field))
-        if value.dtype.kind not in "biuf" or not np.all(np.isfinite(value)):
-            raise self.error(field, f"does not hold finite numbers (type {value.dtype})")
+        if value.dtype.kind not in "biuf":
+            raise self.error(field, f"holds {value.dtype}; numbers are needed")
         if not value.size:
             raise self.error(field, f"is empty (shape {value.shape})")
-        if np.any(np.abs(value.astype(np.float64)) >= 2.0**31):
-            raise self.error(field, "holds numbers of more than 32 bits")
+        low, high = float(value.min()), float(value.max())
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise self.error(field, "holds numbers that are not finite")
+        if low < -(2.0**31) or high >= 2.0**31:
+            raise self.error(field, f"is {low:g} to {high:g}; 32 bits are allowed")
         return value
 
     def truncated(self, field: str) -> IntArray:

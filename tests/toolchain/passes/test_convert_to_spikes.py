@@ -1,0 +1,207 @@
+"""convert-to-spikes swaps rectifiers for staircases, and nothing else changes the function."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from toolchain.calibration import Activation, Calibration, calibrate
+from toolchain.errors import ConversionError, UnknownNameError, VerifyError
+from toolchain.ir.ann import Conv, Dense, MaxPool, Rearrange, Relu
+from toolchain.ir.graph import Phase
+from toolchain.ir.reference import compute, encode, run, spike_counts
+from toolchain.ir.snn import MultiThreshold
+from toolchain.passes.convert_to_spikes import convert_to_spikes
+from toolchain.rewriting import Context
+from toolchain.target import TARGETS
+from toolchain.testing import after_phase, chain, random_network, random_samples
+
+CONTEXT = Context(target=TARGETS["loihi2"], levels=4, method="maximum", lowering="temporal")
+
+
+def numbers(*shape):
+    return np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
+
+
+def network():
+    return chain(
+        (2, 5, 5),
+        Conv(name="conv", weight=numbers(4, 2, 2, 2), bias=numbers(4, 1, 1)),
+        Relu(name="relu1"),
+        MaxPool(name="pool", kernel=(2, 2), stride=(2, 2)),
+        Rearrange(name="flat", shape=(16,)),
+        Dense(name="dense", weight=numbers(5, 16), bias=numbers(5)),
+        Relu(name="relu2"),
+        Dense(name="last", weight=numbers(3, 5), bias=numbers(3)),
+    ).at_phase(Phase.PREPARE)
+
+
+SAMPLES = np.random.default_rng(9).normal(size=(8, 2, 5, 5))
+
+
+def calibrated(graph=None, x=SAMPLES, **changes):
+    found = calibrate(graph or network(), x)
+    return dataclasses.replace(CONTEXT, calibration=found, **changes)
+
+
+def with_staircases(prepared, converted, levels, x):
+    """Run the analogue network on what was encoded, a staircase behind each rectifier."""
+    entry = converted.input
+    value = encode(entry, x) * entry.encoding.scale
+    for node in prepared.nodes[1:]:
+        value = compute(node, value)
+        if isinstance(node, Relu):
+            unit = converted[node.name].unit
+            value = unit * np.clip(np.floor(value / unit + 0.5), 0, levels)
+    return value
+
+
+@given(st.randoms())
+def test_nothing_but_the_staircase_changes_the_function(random):
+    levels = random.randint(1, 31)
+    context = dataclasses.replace(CONTEXT, levels=levels, method="percentile")
+    prepared = after_phase(random_network(random), Phase.PREPARE, context)
+    x = random_samples(prepared, random, 6)
+    try:
+        context = dataclasses.replace(context, calibration=calibrate(prepared, x))
+    except ConversionError:
+        assume(False)
+
+    converted = convert_to_spikes(prepared, context)
+
+    wanted = with_staircases(prepared, converted, levels, x)
+    np.testing.assert_allclose(run(converted, x), wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_many_levels_come_close_to_the_analogue_network():
+    graph = network()
+
+    errors = [
+        np.abs(
+            run(convert_to_spikes(graph, calibrated(levels=levels)), SAMPLES)
+            - run(graph, SAMPLES)
+        ).max()
+        for levels in (4, 32, 256, 2048)
+    ]
+
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02 * np.abs(run(graph, SAMPLES)).max()
+
+
+def test_every_neuron_has_threshold_one_and_starts_at_a_half():
+    converted = convert_to_spikes(network(), calibrated())
+
+    for neurons in converted.of_type(MultiThreshold):
+        assert (neurons.levels, neurons.threshold, neurons.initial) == (4, 1, 0.5)
+
+
+def test_the_bias_of_the_last_layer_goes_to_the_host():
+    graph = network()
+
+    converted = convert_to_spikes(graph, calibrated())
+
+    assert not np.any(converted["last"].bias)
+    np.testing.assert_allclose(converted["y"].offset, graph["last"].bias, rtol=1e-6)
+
+
+def test_what_only_passes_counts_on_is_left_alone():
+    graph = network()
+
+    converted = convert_to_spikes(graph, calibrated())
+
+    assert converted["pool"] is graph["pool"]
+    assert converted["flat"] is graph["flat"]
+
+
+def test_every_node_of_the_model_stays_accounted_for():
+    graph = network()
+
+    converted = convert_to_spikes(graph, calibrated())
+
+    assert [(n.name, n.inputs, n.origin) for n in converted] == [
+        (n.name, n.inputs, n.origin) for n in graph
+    ]
+
+
+def test_twice_is_once():
+    context = calibrated()
+    converted = convert_to_spikes(network(), context)
+
+    assert convert_to_spikes(converted, context) is converted
+
+
+def test_counts_reach_the_levels_and_not_beyond():
+    converted = convert_to_spikes(network(), calibrated(levels=3))
+
+    counts = spike_counts(converted, SAMPLES)["relu1"]
+
+    assert set(np.unique(counts)) == {0, 1, 2, 3}
+
+
+def given_statistics(maximum, **changes):
+    """Calibrate the second rectifier to have seen these maxima."""
+    context = calibrated(**changes)
+    maximum = np.asarray(maximum, float)
+    seen = Activation(maximum, maximum / 2, maximum[:, None].astype(np.float32))
+    activations = {**context.calibration.activations, "relu2": seen}
+    calibration = Calibration(context.calibration.x, activations)
+    return dataclasses.replace(context, calibration=calibration)
+
+
+def test_thresholds_are_those_of_the_method():
+    context = given_statistics([8.0, 12.0, 16.0, 20.0, 24.0])
+
+    converted = convert_to_spikes(network(), context)
+
+    np.testing.assert_allclose(converted["relu2"].unit, [2, 3, 4, 5, 6])
+
+
+def test_a_channel_that_is_never_active_takes_the_middle_threshold():
+    context = given_statistics([0.0, 12.0, 16.0, 24.0, 0.0])
+
+    converted = convert_to_spikes(network(), context)
+
+    np.testing.assert_allclose(converted["relu2"].unit, [4, 3, 4, 6, 4])
+
+
+def test_a_threshold_stays_resolvable_for_the_weights_of_the_target():
+    context = given_statistics([1e-9] * 5)
+
+    converted = convert_to_spikes(network(), context)
+
+    largest = np.abs(converted["dense"].weight).max(axis=1)
+    np.testing.assert_allclose(largest, CONTEXT.target.weight_max / 16)
+
+
+def test_an_uncalibrated_network_is_refused():
+    with pytest.raises(ConversionError) as error:
+        convert_to_spikes(network(), CONTEXT)
+
+    assert str(error.value) == (
+        "convert: there are no calibration samples to choose thresholds from"
+    )
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(UnknownNameError) as error:
+        convert_to_spikes(network(), calibrated(method="maximun"))
+
+    assert str(error.value) == (
+        "look-up: no method is called 'maximun'; known: maximum, mmse, percentile\n"
+        "  hint: did you mean 'maximum'?"
+    )
+
+
+def test_a_network_that_was_not_prepared_is_refused_by_name():
+    graph = chain((2,), Dense(name="dense", weight=numbers(3, 2)), Relu(name="relu"))
+
+    with pytest.raises(VerifyError) as error:
+        after_phase(
+            graph.at_phase(Phase.PREPARE), Phase.CONVERT, calibrated(graph, SAMPLES[:, :, 0, 0])
+        )
+
+    assert error.value.node == "y"

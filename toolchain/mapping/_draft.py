@@ -89,6 +89,7 @@ class Draft:
             target,
             self.graph.shapes[source],
             Copies(self.windows[source].copies, copies),
+            self.target,
         )
         self.synapses.append(synapse)
 

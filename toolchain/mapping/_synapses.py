@@ -35,7 +35,12 @@ class Copies:
 
 
 def layer_synapse(
-    layer: Dense | Conv, source: str, target: str, shape: Shape, copies: Copies
+    layer: Dense | Conv,
+    source: str,
+    target: str,
+    shape: Shape,
+    copies: Copies,
+    limits: Target,
 ) -> Synapse:
     """Return the synapse of a layer.
 
@@ -45,10 +50,12 @@ def layer_synapse(
         target: Name of the population it drives.
         shape: Of the graph's population behind ``source``, as the neurons are arranged.
         copies: Of the neurons on both sides.
+        limits: The chip.
     """
     name = f"{layer.name}/synapse"
     if isinstance(layer, Conv):
         weight = np.repeat(np.repeat(layer.weight, copies.target, 0), copies.source, 1)
+        weight, groups = _in_fewer_groups(weight, layer.groups, limits)
         kernel, padding = _symmetric(weight, layer.padding, layer.dilation)
         dilation = layer.dilation if kernel is weight else (1, 1)
         return ConvSynapse(
@@ -59,7 +66,7 @@ def layer_synapse(
             stride=layer.stride,
             padding=padding,
             dilation=dilation,
-            groups=layer.groups,
+            groups=groups,
         )
     weight = np.repeat(layer.weight, copies.target, 0)
     by_channel = weight.reshape(len(weight), shape[0], -1)
@@ -71,17 +78,9 @@ def layer_synapse(
 
 
 def pool_synapse(pool: OrPool, source: str, channels: int, target: Target) -> ConvSynapse:
-    """Return the synapse that sums the spikes in each window of an `OrPool`.
-
-    Every channel is a group of its own; where the target has fewer groups than that, several
-    channels share one and their kernels are 0 but for their own.
-    """
-    limit = target.convolution_groups.value
-    groups = next(g for g in range(min(channels, limit), 0, -1) if channels % g == 0)
-    per_group = channels // groups
-    weight = np.zeros((channels, per_group, *pool.kernel), np.int64)
-    for channel in range(channels):
-        weight[channel, channel % per_group] = 1
+    """Return the synapse that sums the spikes in each window of an `OrPool`."""
+    ones = np.ones((channels, 1, *pool.kernel), np.int64)
+    weight, groups = _in_fewer_groups(ones, channels, target)
     kernel, padding = _symmetric(weight, pool.padding, (1, 1))
     return ConvSynapse(
         name=f"{pool.name}/synapse",
@@ -102,9 +101,9 @@ def self_inhibition(population: str, threshold: Ints) -> tuple[SparseSynapse, ..
         threshold: ``(neurons,)``, > 0. One synapse holds all of them if a common power of two
             leaves at most 7 bits; else there is one for each digit.
     """
-    exponent = _common_exponent(threshold)
+    exponent = max(int(threshold.max()).bit_length() - DIGIT_BITS, 0)
     digits = [(threshold >> exponent, exponent)]
-    if int(threshold.max()) >> exponent > 2**DIGIT_BITS - 1:
+    if np.any(threshold % (1 << exponent)):
         digits = [(digit, DIGIT_BITS * place) for place, digit in enumerate(spread(threshold))]
     return tuple(
         SparseSynapse(
@@ -140,9 +139,22 @@ def mantissas(weight: Ints) -> tuple[Ints, int]:
     return (2 * weight, -1) if is_mixed else (weight, 0)
 
 
-def _common_exponent(values: Ints) -> int:
-    combined = int(np.bitwise_or.reduce(values))
-    return (combined & -combined).bit_length() - 1
+def _in_fewer_groups(weight: Ints, groups: int, limits: Target) -> tuple[Ints, int]:
+    """Return kernel and number of groups that do the same with as many groups as there can be.
+
+    Groups that become one have zeros for one another's channels.
+    """
+    limit = min(groups, limits.convolution_groups.value)
+    fewer = next(number for number in range(limit, 0, -1) if groups % number == 0)
+    if fewer == groups:
+        return weight, groups
+    outputs, inputs = len(weight) // groups, weight.shape[1]
+    wide = np.zeros((len(weight), groups // fewer * inputs, *weight.shape[2:]), weight.dtype)
+    for group in range(groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        start = group % (groups // fewer) * inputs
+        wide[rows, start : start + inputs] = weight[rows]
+    return wide, fewer
 
 
 def _symmetric(weight: Ints, padding: tuple[Pair, Pair], dilation: Pair) -> tuple[Ints, Pair]:

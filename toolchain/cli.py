@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -16,13 +17,14 @@ import traceback
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from toolchain import __version__
 from toolchain.errors import CompileError
 
 if TYPE_CHECKING:
     from toolchain.pipeline import Progress
+    from toolchain.report import Report
 
 DONE, BUG, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: done, our mistake, the user's, a broken promise of the ladder, and Control-C."""
@@ -68,55 +70,61 @@ def _compile(arguments: argparse.Namespace) -> int:
     from toolchain.pipeline import Options, compile_model
     from toolchain.report import as_json
 
-    output = arguments.output or default_folder(arguments.model, arguments.target)
-    options = Options(
-        model=arguments.model,
-        target=arguments.target,
-        calibration=arguments.calibration,
-        test=arguments.test,
-        levels=arguments.levels,
-        lowering=arguments.lowering,
-        method=arguments.method,
-        formats=arguments.format,
-        output=output,
-        dump_after=arguments.dump_after,
-    )
+    arguments.output = arguments.output or default_folder(arguments.model, arguments.target)
+    names = [field.name for field in dataclasses.fields(Options)]
+    options = Options(**{name: getattr(arguments, name) for name in names})
+    # With --json the standard output is one JSON document.
+    text_to = sys.stderr if arguments.json else sys.stdout
     with _progress(is_quiet=arguments.quiet) as progress:
-        # With --json the standard output is one JSON document.
-        text_to = sys.stderr if arguments.json else sys.stdout
         report = compile_model(
-            options, progress=progress, dump=lambda text: print(text, file=text_to)
+            options, progress=progress, dump=lambda text: _show(text, text_to)
         )
     if arguments.json:
-        print(json.dumps(as_json(report), indent=2, allow_nan=False))
+        _show(json.dumps(as_json(report), indent=2, allow_nan=False))
     elif not arguments.quiet:
-        from rich.console import Console
-
-        from toolchain.reporting.summary import summarize
-
-        Console(highlight=False).print(summarize(report, output))
+        _show(_summary(report, arguments.output))
     return DONE if report.is_kept else BROKEN
 
 
+def _summary(report: Report, folder: Path) -> str:
+    from rich.console import Console
+
+    from toolchain.reporting.summary import summarize
+
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        console.print(summarize(report, folder), end="")
+    return capture.get()
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    from toolchain import execution
     from toolchain.data import load_samples, save_outputs
-    from toolchain.pipeline import run_build, run_network_file
 
     samples = load_samples(arguments.input, None, labelled=None)
     with _progress(is_quiet=False) as progress:
         if arguments.network.is_file():
-            result = run_network_file(arguments.network, samples, progress=progress)
+            result = execution.run_network_file(arguments.network, samples, progress=progress)
         else:
-            engine = arguments.engine
-            result = run_build(arguments.network, samples, engine=engine, progress=progress)
+            engine = arguments.engine or "count"
+            run = execution.run_build
+            result = run(arguments.network, samples, engine=engine, progress=progress)
     if arguments.output is not None:
         save_outputs(arguments.output, result.y)
-    print(f"engine {result.engine}: {len(samples)} samples in {result.seconds:.2f} s")
+    _show(f"engine {result.engine}: {len(samples)} samples in {result.seconds:.2f} s")
     if result.metric is not None:
-        print(f"right: {result.metric:.2%}")
+        _show(f"right: {result.metric:.2%}")
     if arguments.output is not None:
-        print(f"written: {arguments.output}")
+        _show(f"written: {arguments.output}")
     return DONE
+
+
+def _show(text: str, stream: TextIO | None = None) -> None:
+    """Print a text; who read it may have left, which is no failure."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 def _parse_compile(words: list[str]) -> argparse.Namespace:
@@ -164,6 +172,7 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
     )
     add(
         "--format",
+        dest="formats",
         type=_names,
         metavar="NAME,...",
         help=_known("FORMATS", "targets.formats") + " (default: the target's)",
@@ -192,11 +201,8 @@ def _run_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("network", type=Path, metavar="BUILD_OR_NETWORK", help="a build folder or a netx file")
     add("--input", type=Path, required=True, metavar="X.npz", help="samples 'x', labels 'y'")
-    add(
-        "--engine",
-        metavar="NAME",
-        help=_known("ENGINES", "targets.engines") + " (default for a build: count)",
-    )
+    known = _known("ENGINES", "targets.engines") + " (default for a build: count)"
+    add("--engine", metavar="NAME", help=known)
     add("--output", type=Path, metavar="Y.npz", help="file for the model's outputs 'y'")
     add("--debug", action="store_true", help="show the traceback of a bug")
     return parser

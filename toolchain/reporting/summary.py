@@ -90,8 +90,7 @@ def _layers(layers: tuple[LayerReport, ...]) -> Iterator[RenderableType]:
         return
     shown = _worst(layers)
     table = _table(
-        ("population", "bound"),
-        ("neurons", "bits", "own error", "with all before", "firing rate"),
+        ("population", "bound"), ("neurons", "bits", "isolated", "cumulative", "rate")
     )
     for layer in shown:
         table.add_row(
@@ -104,6 +103,9 @@ def _layers(layers: tuple[LayerReport, ...]) -> Iterator[RenderableType]:
             _percent(layer.firing_rate),
         )
     yield table
+    yield Text(
+        "isolated, cumulative: relative RMS error of activations; rate: firing rate"
+    )
     if len(shown) < len(layers):
         yield Text(f"{len(layers) - len(shown)} populations with smaller errors: report.json")
     yield Text()
@@ -149,7 +151,7 @@ def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     for name in words:
         table.add_column(name, overflow="fold")
     for name in numbers:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

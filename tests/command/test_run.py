@@ -1,0 +1,97 @@
+"""A run of a build gives what the ladder saw, in the units of the model, or a refusal."""
+
+import numpy as np
+import pytest
+
+from toolchain.cli import main
+
+
+@pytest.mark.parametrize("engine", ["count", "step"])
+def test_a_run_gives_what_the_ladder_saw(workplace, capsys, engine):
+    report = workplace.compiled("net.onnx", "--test", "test.npz")
+    (rung,) = [rung for rung in report["ladder"] if rung["rung"] == engine]
+
+    code = main(
+        ["run", "build", "--input", "test.npz", "--engine", engine, "--output", "y.npz"]
+    )
+
+    with np.load("y.npz") as outputs, np.load("test.npz") as samples:
+        y, x, labels = outputs["y"], samples["x"], samples["y"]
+    source = run_source(workplace.path / "net.onnx", x)
+    assert code == 0
+    assert y.shape == source.shape
+    assert f"right: {rung['metric']:.2%}" in capsys.readouterr().out
+    assert (y.argmax(axis=1) == labels).mean() == pytest.approx(rung["metric"])
+    assert (y.argmax(axis=1) == source.argmax(axis=1)).mean() == pytest.approx(
+        rung["agreement"]
+    )
+    lost = sum(rung["max_abs_error"] or 0.0 for rung in report["ladder"])
+    assert np.abs(y - source).max() <= lost + 1e-9
+
+
+def run_source(path, x):
+    """Return what onnxruntime computes."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": x})
+    return y
+
+
+def test_all_engines_give_the_same_outputs(workplace):
+    workplace.compiled("net.onnx")
+    for engine in ("count", "step"):
+        words = ["run", "build", "--input", "test.npz", "--engine", engine]
+        assert main([*words, "--output", f"{engine}.npz"]) == 0
+
+    with np.load("count.npz") as count, np.load("step.npz") as step:
+        np.testing.assert_array_equal(count["y"], step["y"])
+
+
+def test_a_run_without_labels_tells_no_share(workplace, capsys):
+    workplace.compiled("net.onnx")
+    workplace.save_samples("unlabelled.npz", y=None)
+
+    code = main(["run", "build", "--input", "unlabelled.npz"])
+
+    assert code == 0
+    assert "right" not in capsys.readouterr().out
+
+
+def test_a_run_of_samples_of_another_shape_is_refused(workplace):
+    workplace.compiled("net.onnx")
+    workplace.save_samples("wide.npz", shape=(5,))
+
+    problem = workplace.refusal("run", "build", "--input", "wide.npz", "--output", "y.npz")
+
+    assert problem == (
+        "input data at 'wide.npz': 'x' holds samples of shape (5,); the model reads (4,)"
+    )
+
+
+def test_a_run_of_what_is_no_build_is_refused(workplace):
+    (workplace.path / "photos").mkdir()
+
+    problem = workplace.refusal("run", "photos", "--input", "test.npz")
+
+    assert problem.startswith("input data at 'photos': is not a build of ours")
+
+
+def test_a_run_of_what_is_not_there_is_refused(workplace):
+    workplace.refusal("run", "nowhere", "--input", "test.npz")
+
+
+def test_a_run_of_a_damaged_build_is_refused(workplace):
+    workplace.compiled("net.onnx")
+    circuit = workplace.path / "build/circuit.npz"
+    circuit.write_bytes(circuit.read_bytes()[:100])
+
+    workplace.refusal("run", "build", "--input", "test.npz")
+
+
+def test_a_run_with_an_unknown_engine_is_refused(workplace):
+    workplace.compiled("net.onnx")
+
+    problem = workplace.refusal("run", "build", "--input", "test.npz", "--engine", "warp")
+
+    assert problem.startswith("look-up: no engine is called 'warp'")

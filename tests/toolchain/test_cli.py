@@ -1,0 +1,349 @@
+"""The command understands its arguments, prints what it should where it should, and no more."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import toolchain
+from toolchain import cli, execution, pipeline
+from toolchain.conversion import METHODS
+from toolchain.engine import ENGINES
+from toolchain.errors import ConversionError, UnknownNameError
+from toolchain.mapping import MAPPINGS
+from toolchain.pipeline import Options
+from toolchain.report import Report, Rung
+from toolchain.target import FORMATS, TARGETS
+
+RUNG = Rung(rung="step", promise="exact", status="ok", samples=1, agreement=1.0)
+REPORT = Report(
+    model={"name": "net", "sha256": "0" * 64},
+    target="loihi2",
+    lowering="temporal",
+    method="mmse",
+    levels=15,
+    time_steps=32,
+    period=32,
+    nodes={"in": 3, "accounted": 3},
+    neurons=10,
+    synapses=20,
+    spikes_per_sample=1.0,
+    synaptic_operations_per_sample=2.0,
+    saturations=0,
+    ladder=(RUNG,),
+    layers=(),
+)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Replace the compiler by one that notes its options and does what it is told."""
+    stub = SimpleNamespace(options=None, report=REPORT, error=None, dumped=())
+
+    def compile_model(options, *, progress, dump):
+        stub.options = options
+        progress("import", 0, 1)
+        for text in stub.dumped:
+            dump(text)
+        if stub.error is not None:
+            raise stub.error
+        return stub.report
+
+    monkeypatch.setattr(pipeline, "compile_model", compile_model)
+    return stub
+
+
+def test_no_option_means_the_defaults_of_the_pipeline(compiled):
+    cli.main(["net.onnx"])
+
+    assert compiled.options == Options(model=Path("net.onnx"), output=Path("build/net-loihi2"))
+
+
+def test_every_option_reaches_the_pipeline(compiled):
+    words = "net.onnx --target a --calibration b --test c --levels 7 --lowering d --method e"
+    words += " --format f,g --output h --dump-after i"
+
+    cli.main(words.split())
+
+    assert compiled.options == Options(
+        model=Path("net.onnx"),
+        target="a",
+        calibration=Path("b"),
+        test=Path("c"),
+        levels=7,
+        lowering="d",
+        method="e",
+        formats=("f", "g"),
+        output=Path("h"),
+        dump_after="i",
+    )
+
+
+def test_levels_can_be_left_to_the_compiler(compiled):
+    cli.main(["net.onnx", "--levels", "auto"])
+
+    assert compiled.options.levels is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["a.onnx", "b.onnx"],
+        ["a.onnx", "--levels", "0"],
+        ["a.onnx", "--levels", "-1"],
+        ["a.onnx", "--levels", "many"],
+        ["a.onnx", "--format", "netx,"],
+        ["a.onnx", "--frobnicate"],
+        ["run", "build"],
+        ["run", "--input", "x.npz"],
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+
+    assert end.value.code == 2
+    assert "usage: snn-compile" in capsys.readouterr().err
+
+
+def test_the_summary_is_printed(compiled, capsys):
+    code = cli.main(["net.onnx"])
+
+    out, err = capsys.readouterr()
+    assert code == 0
+    assert "every promise kept" in out
+    assert "build/net-loihi2" in out
+    assert err == ""
+
+
+def test_quiet_prints_nothing(compiled, capsys):
+    assert cli.main(["net.onnx", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_json_prints_the_report_alone(compiled, capsys):
+    compiled.dumped = ("graph net",)
+
+    cli.main(["net.onnx", "--json", "--dump-after", "lower"])
+
+    out, err = capsys.readouterr()
+    assert json.loads(out) == json.loads(json.dumps(dataclasses.asdict(REPORT)))
+    assert err == "graph net\n"
+
+
+def test_a_dumped_graph_is_printed(compiled, capsys):
+    compiled.dumped = ("graph net",)
+
+    cli.main(["net.onnx", "--quiet", "--dump-after", "lower"])
+
+    assert capsys.readouterr().out == "graph net\n"
+
+
+def test_an_error_of_the_user_is_printed_in_its_own_form(compiled, capsys):
+    compiled.error = ConversionError("the layer is dead", node="relu1", hint="calibrate")
+
+    code = cli.main(["net.onnx"])
+
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err == "convert at 'relu1': the layer is dead\n  hint: calibrate\n"
+
+
+def test_a_broken_promise_has_its_own_exit_code(compiled, capsys):
+    broken = dataclasses.replace(RUNG, status="broken", why="it differs")
+    compiled.report = dataclasses.replace(REPORT, ladder=(broken,))
+
+    code = cli.main(["net.onnx"])
+
+    assert code == 3
+    assert "broken promise: step" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_a_broken_promise_is_no_secret(compiled, option):
+    compiled.report = dataclasses.replace(
+        REPORT, ladder=(dataclasses.replace(RUNG, status="broken"),)
+    )
+
+    assert cli.main(["net.onnx", option]) == 3
+
+
+def test_a_bug_is_one_sentence(compiled, capsys):
+    compiled.error = KeyError("relu1")
+
+    code = cli.main(["net.onnx"])
+
+    out, err = capsys.readouterr()
+    assert code == 1
+    assert out == ""
+    assert err == "internal error: KeyError: 'relu1'; this is a bug, --debug shows where\n"
+
+
+def test_a_bug_without_a_message_is_told_too(compiled, capsys):
+    compiled.error = RuntimeError()
+
+    assert cli.main(["net.onnx"]) == 1
+    assert "internal error: RuntimeError" in capsys.readouterr().err
+
+
+def test_a_bug_shows_its_traceback_if_asked(compiled, capsys):
+    compiled.error = KeyError("relu1")
+
+    cli.main(["net.onnx", "--debug"])
+
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_a_bug_shows_its_traceback_if_the_environment_asks(compiled, capsys, monkeypatch):
+    monkeypatch.setenv("SNN_COMPILE_DEBUG", "1")
+    compiled.error = KeyError("relu1")
+
+    cli.main(["net.onnx"])
+
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_an_interruption_is_no_bug(compiled, capsys):
+    compiled.error = KeyboardInterrupt()
+
+    assert cli.main(["net.onnx"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "hint"),
+    [
+        ("--target", "loihi3", "did you mean 'loihi2'?"),
+        ("--lowering", "temporl", "did you mean 'temporal'?"),
+        ("--method", "percentil", "did you mean 'percentile'?"),
+        ("--format", "netxx", "did you mean 'netx'?"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_a_guess(option, name, hint, capsys):
+    model = Path(__file__).parents[2] / "models" / "digits_mlp" / "model.onnx"
+
+    assert cli.main([str(model), option, name]) == 2
+    assert capsys.readouterr().err.endswith(f"  hint: {hint}\n")
+
+
+def test_an_unknown_pass_is_refused():
+    assert cli.main(["net.onnx", "--dump-after", "fold-nothing"]) == 2
+
+
+def test_the_help_is_this_text(golden, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    texts = []
+    for words in (["--help"], ["run", "--help"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main(words)
+        assert end.value.code == 0
+        texts.append(capsys.readouterr().out)
+
+    golden("text/help.txt", "\n".join(texts))
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "registry"),
+    [
+        (["--help"], "--target", TARGETS),
+        (["--help"], "--lowering", MAPPINGS),
+        (["--help"], "--method", METHODS),
+        (["--help"], "--format", FORMATS),
+        (["run", "--help"], "--engine", ENGINES),
+    ],
+)
+def test_the_help_names_all_that_is_registered(words, option, registry, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        cli.main(words)
+
+    text = capsys.readouterr().out
+    (line,) = [line for line in text.splitlines() if line.strip().startswith(option)]
+    assert ", ".join(registry) in line
+
+
+def test_the_version_is_the_package_s(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"snn-compile {toolchain.__version__}\n"
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys, contextlib, io\n"
+        "from toolchain.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main(['--help'])\n"
+        "print(sorted({'numpy', 'onnx', 'onnxruntime', 'rich', 'h5py', 'lava'} "
+        "& set(sys.modules)))\n"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout == "[]\n"
+
+
+@pytest.fixture
+def ran(monkeypatch, tmp_path):
+    """Replace runs by ones that note what they were given; make samples and a build."""
+    stub = SimpleNamespace(folder=None, engine=None, error=None, path=tmp_path / "x.npz")
+
+    def run_build(folder, samples, *, engine="count", progress):
+        stub.folder, stub.engine = folder, engine
+        if stub.error is not None:
+            raise stub.error
+        y = samples.x * 2
+        return SimpleNamespace(y=y, metric=0.975, engine=engine, seconds=0.25)
+
+    monkeypatch.setattr(execution, "run_build", run_build)
+    np.savez(stub.path, x=np.arange(6.0).reshape(2, 3), y=np.array([0, 1]))
+    return stub
+
+
+def test_a_run_prints_how_many_answers_are_right(ran, capsys):
+    code = cli.main(["run", "build/net", "--input", str(ran.path)])
+
+    assert code == 0
+    assert ran.folder == Path("build/net")
+    assert capsys.readouterr().out == (
+        "engine count: 2 samples in 0.25 s\n"
+        "right: 97.50%\n"
+    )  # fmt: skip
+
+
+def test_a_run_takes_the_engine_asked_for(ran):
+    cli.main(["run", "build/net", "--input", str(ran.path), "--engine", "step"])
+
+    assert ran.engine == "step"
+
+
+def test_a_run_writes_the_outputs(ran, tmp_path, capsys):
+    output = tmp_path / "y.npz"
+
+    cli.main(["run", "build/net", "--input", str(ran.path), "--output", str(output)])
+
+    with np.load(output) as arrays:
+        np.testing.assert_array_equal(arrays["y"], [[0, 2, 4], [6, 8, 10]])
+    assert capsys.readouterr().out.endswith(f"written: {output}\n")
+
+
+def test_a_run_that_is_refused_writes_nothing(ran, tmp_path, capsys):
+    ran.error = UnknownNameError("no engine is called 'warp'")
+    output = tmp_path / "y.npz"
+
+    code = cli.main(["run", "build/net", "--input", str(ran.path), "--output", str(output)])
+
+    assert code == 2
+    assert not output.exists()
+    assert capsys.readouterr() == ("", "look-up: no engine is called 'warp'\n")

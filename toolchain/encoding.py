@@ -35,4 +35,4 @@ def choose_encoding(x: npt.NDArray[np.generic]) -> Encoding:
 def _is_whole(steps: npt.NDArray[np.float64], limit: int) -> bool:
     rounded = np.rint(steps)
     close = np.abs(steps - rounded) <= _TOLERANCE * np.maximum(1, np.abs(rounded))
-    return bool(np.abs(rounded).max() <= limit and close.all())
+    return bool(1 <= np.abs(rounded).max() <= limit and close.all())

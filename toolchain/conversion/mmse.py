@@ -27,7 +27,7 @@ _GRID = np.linspace(0.1, 1.0, 91)
 
 @METHODS.register("mmse")
 def mmse(activation: Activation, levels: int) -> npt.NDArray[np.float64]:
-    """Choose each channel's threshold by the error of its own staircase."""
+    """Choose each channel's threshold by the error of its own staircase, the larger of equals."""
     best = np.full(len(activation.maximum), np.inf)
     thresholds = np.zeros(len(activation.maximum))
     for share in _GRID:
@@ -35,6 +35,6 @@ def mmse(activation: Activation, levels: int) -> npt.NDArray[np.float64]:
         step = np.where(candidate > 0, candidate, 1.0)[:, None]
         staircase = step * np.clip(np.rint(activation.values / step), 0, levels)
         error = np.square(activation.values - staircase).mean(axis=1)
-        thresholds = np.where(error < best, candidate, thresholds)
+        thresholds = np.where(error <= best, candidate, thresholds)
         best = np.minimum(error, best)
     return thresholds

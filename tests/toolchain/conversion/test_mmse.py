@@ -1,0 +1,81 @@
+"""mmse has the smallest squared error on its own values, and so never more than maximum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from toolchain.calibration import Activation
+from toolchain.conversion.maximum import maximum
+from toolchain.conversion.mmse import mmse
+from toolchain.conversion.percentile import percentile
+
+values = arrays(np.float32, (3, 20), elements=st.floats(0, 1000, width=32))
+levels = st.integers(1, 31)
+
+
+def activation(values, maxima=None):
+    if maxima is None:
+        maxima = values.max(axis=1).astype(np.float64)
+    return Activation(np.asarray(maxima, float), values.mean(axis=1, dtype=np.float64), values)
+
+
+def error_of(values, thresholds, levels):
+    """Return the mean squared error of each channel's staircase, ``(C,)``."""
+    step = np.where(thresholds > 0, thresholds, 1.0)[:, None]
+    staircase = step * np.clip(np.rint(values / step), 0, levels)
+    return np.square(values - staircase).mean(axis=1)
+
+
+@given(values, levels)
+def test_the_error_is_never_larger_than_that_of_maximum(values, levels):
+    statistics = activation(values)
+
+    found = error_of(values, mmse(statistics, levels), levels)
+
+    assert np.all(found <= error_of(values, maximum(statistics, levels), levels) * (1 + 1e-9))
+
+
+@given(values, levels)
+def test_thresholds_are_between_zero_and_the_maximum(values, levels):
+    thresholds = mmse(activation(values), levels)
+
+    largest = values.max(axis=1).astype(np.float64)
+    np.testing.assert_array_equal(thresholds > 0, largest > 0)
+    assert np.all(thresholds * levels <= largest * (1 + 1e-9))
+
+
+@given(st.permutations(range(3)), values, levels)
+def test_channels_do_not_depend_on_each_other(order, values, levels):
+    together = mmse(activation(values), levels)
+
+    np.testing.assert_array_equal(mmse(activation(values[order]), levels), together[order])
+
+
+def test_outliers_are_clipped_where_that_pays():
+    crowd = np.tile(np.linspace(0, 1, 1000, dtype=np.float32), (1, 1))
+    crowd[0, 0] = 3
+    statistics = activation(crowd)
+
+    assert mmse(statistics, 3).item() < 0.5 * maximum(statistics, 3).item()
+
+
+def test_a_channel_whose_values_missed_its_activity_takes_its_maximum():
+    found = mmse(activation(np.zeros((1, 10), np.float32), [8.0]), 4)
+
+    assert found.item() == 2
+
+
+def test_a_channel_that_is_never_active_has_no_threshold():
+    assert mmse(activation(np.zeros((2, 4), np.float32)), 4).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("method", [maximum, mmse, percentile])
+@given(values, levels, st.sampled_from([2.0**-9, 2.0**7]))
+def test_no_method_depends_on_the_units(method, values, levels, factor):
+    scaled = method(activation(values * np.float32(factor)), levels)
+
+    np.testing.assert_allclose(scaled, method(activation(values), levels) * factor, rtol=1e-5)

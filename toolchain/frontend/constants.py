@@ -20,7 +20,7 @@ import onnx.shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend.model_file import ModelFile
+from toolchain.frontend.model_file import ModelFile, schema_of
 from toolchain.ir.node import Array
 from toolchain.ops import FOLDED
 from toolchain.ops._call import dtype_name
@@ -153,20 +153,6 @@ def _infer(known: Resolved, node: onnx.NodeProto, opset: int) -> Mapping[str, on
         raise ImportModelError(
             f"{node.op_type} is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",
             node=node.name,
-        ) from None
-
-
-def schema_of(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:
-    """Return the operator of a node, in the version that an opset has.
-
-    Raises:
-        UnsupportedOpError: There is none.
-    """
-    try:
-        return onnx.defs.get_schema(node.op_type, opset, "")
-    except onnx.defs.SchemaError:
-        raise UnsupportedOpError(
-            f"{node.op_type} is no operator of opset {opset}", node=node.name
         ) from None
 
 

@@ -12,8 +12,8 @@ import onnx.helper
 import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend.constants import Resolved, resolve, schema_of
-from toolchain.frontend.model_file import ModelFile, read_model
+from toolchain.frontend.constants import Resolved, resolve
+from toolchain.frontend.model_file import ModelFile, read_model, schema_of
 from toolchain.frontend.single_line import line_of_nodes
 from toolchain.ir.ann import Input
 from toolchain.ir.graph import Graph
@@ -86,7 +86,7 @@ def import_model(path: Path) -> ImportedModel:
             "does not depend on the network's input", node=graph.output[0].name
         )
     for node in line:
-        _require_importer(node, file.opset)
+        _require_importer(node)
     known = resolve(file, sample.name, sample.type, line)
     _check_declared(file)
     nodes = _import_line(file, sample.name, line, known)
@@ -160,8 +160,7 @@ def _shown(tensor: onnx.TypeProto.Tensor) -> str:
     return f"({', '.join(map(str, sizes))})"
 
 
-def _require_importer(node: onnx.NodeProto, opset: int) -> None:
-    schema_of(node, opset)
+def _require_importer(node: onnx.NodeProto) -> None:
     if node.op_type not in IMPORTERS:
         raise UnsupportedOpError(
             f"{node.op_type} is not supported; docs/supported-operators.md has those that are",

@@ -62,6 +62,8 @@ def read_model(path: Path) -> ModelFile:
     opset = _opset(model, path)
     name_nodes(model)
     _refuse_other_nodes(model)
+    for node in model.graph.node:
+        schema_of(node, opset)
     external = load_external_data(model, path)
     if model.ByteSize() > _LARGEST_BYTES:
         raise ImportModelError(
@@ -93,6 +95,23 @@ def name_nodes(model: onnx.ModelProto) -> None:
 def is_own(domain: str) -> bool:
     """Tell whether a domain is that of ONNX's own operators."""
     return domain in _OWN_DOMAINS
+
+
+def schema_of(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:
+    """Return the operator of a node, in the version that an opset has.
+
+    Raises:
+        UnsupportedOpError: There is none.
+    """
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, "")
+    except onnx.defs.SchemaError:
+        schema = None
+    if schema is None or schema.deprecated:
+        raise UnsupportedOpError(
+            f"{node.op_type} is no operator of opset {opset}", node=node.name
+        )
+    return schema
 
 
 def _is_text(message: Message) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,10 +26,6 @@ class GraphBuilder:
         self._passed: dict[str, list[str]] = {}
         self._tail: dict[str, HostOp] = {}
         self._view: Value | None = None
-
-    def __iter__(self) -> Iterator[Node]:
-        """Iterate over the nodes in the order they run."""
-        return iter(self._nodes.values())
 
     def __getitem__(self, name: str) -> Node:
         """Return the node called ``name``."""

@@ -179,11 +179,7 @@ class Call:
         """Return an input that is the same for all samples, as it is in the file."""
         constant = self.inputs[position] if self.has(position) else None
         if not isinstance(constant, Constant):
-            self.refuse(
-                f"has {self.parameter(position)} computed from the network's input; it must be "
-                "a constant",
-                "branching networks and computed weights are not supported yet",
-            )
+            self.refuse(f"needs a constant as {self.parameter(position)}")
         return constant.array
 
     def constant(self, position: int) -> Array:
@@ -277,6 +273,8 @@ class Call:
                 return value.node, found
         channel = next(axis for axis in (0, 2, 1) if axis not in wanted)
         sequence = (channel, *(axis for axis in range(3) if axis != channel))
+        if len(value.shape) == 2:
+            sequence = (channel, 1, 2 - channel)
         turned = wide.transposed(sequence)
         node = self.plain(turned, turned.shape)
         return node, tuple(int(axis) for axis in inverse(np.asarray(sequence)))

@@ -65,7 +65,7 @@ def _sides(call: Call, rank: int) -> list[tuple[int, int]]:
         pads = np.asarray(call.integers("pads") or ())
     else:
         pads = call.raw_constant(1).ravel()
-    axes = (call.axes(3, rank) if call.version >= 18 else None) or tuple(range(rank))
+    axes = call.axes(3, rank) or tuple(range(rank))
     sides = [(0, 0)] * rank
     for position, axis in enumerate(axes):
         sides[axis] = (int(pads[position]), int(pads[position + len(axes)]))

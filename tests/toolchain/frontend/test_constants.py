@@ -65,16 +65,16 @@ def test_the_usual_flatten_of_a_traced_model_is_a_constant_shape():
 
 def test_part_of_a_shape_and_the_number_of_elements_are_constants():
     model = import_text(
-        """net (float[N, 2, 3] x) => (float[N, 6] y) {
-            [part] s = Shape <start = 1> (x)  [size] n = Size (x)
-            [rank] m = ReduceProd <keepdims = 1> (s)  [one] o = Div (n, n)
-            [first] o1 = Reshape (o, minus)  [target] t = Concat <axis = 0> (o1, m)
-            [view] y = Reshape (x, t) }""",
+        """net (float[N, 2, 3, 2] x) => (float[N, 2, 6] y) {
+            [part] s = Shape <start = 1, end = 2> (x)  [size] n = Size (x)
+            [one] o = Div (n, twelve)  [first] o1 = Reshape (o, minus)
+            [target] t = Concat <axis = 0> (o1, s, minus)  [view] y = Reshape (x, t) }""",
         minus=np.array([-1]),
+        twelve=np.array(12),
     )
 
-    assert model.graph.constants == ("part", "size", "rank", "one", "first", "target")
-    assert model.output_shape == (6,)
+    assert model.graph.constants == ("part", "size", "one", "first", "target")
+    assert model.output_shape == (2, 6)
 
 
 def test_weights_computed_from_weights_are_folded():

@@ -197,6 +197,20 @@ def test_another_activation_gets_a_hint():
     assert error.value.hint == "train with Relu as activation"
 
 
+@pytest.mark.parametrize("operator", ["Swirl", "HardSwish", "Upsample"])
+def test_an_operator_that_the_opset_does_not_have_is_refused(operator):
+    model = small_model()
+    model.graph.node[1].op_type = operator
+    model.opset_import[0].version = 10 if operator == "HardSwish" else 17
+
+    with pytest.raises(
+        UnsupportedOpError, match=f"{operator} is no operator of opset"
+    ) as error:
+        import_proto(model)
+
+    assert error.value.node == "act"
+
+
 def test_sparse_initializers_are_refused():
     model = small_model()
     values = onnx.numpy_helper.from_array(np.ones(1, np.float32), "s")

@@ -47,6 +47,22 @@ def test_a_second_output_is_refused_where_it_is_computed():
     )
 
 
+def test_an_output_besides_the_first_of_a_node_is_refused():
+    error = refused("[drop] h, y = Dropout (x)", "bool[N, 3] y")
+
+    assert str(error) == (
+        "import at 'drop': Dropout computes the network's output 'y' besides its first output\n"
+        "  hint: make its first output that of the network"
+    )
+
+
+def test_a_second_output_that_is_the_input_is_refused():
+    error = refused("[a] y = Relu (x)", "float[N, 3] y, float[N, 3] x")
+
+    assert error.node == "x"
+    assert error.problem == "the network has 2 outputs; one is supported"
+
+
 def test_a_second_branch_that_nothing_reads_is_refused():
     error = refused("[a] h = Relu (x)  [b] y = MatMul (h, w)  [c] z = MatMul (h, w)")
 

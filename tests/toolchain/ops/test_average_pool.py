@@ -139,6 +139,17 @@ def test_a_mean_over_one_axis_of_a_transposed_value_keeps_the_order_of_the_rest(
     check_against_onnxruntime(model, small_integers(2, 1, 4, 5))
 
 
+def test_a_mean_over_the_first_of_two_axes_takes_the_last_as_channels():
+    model = import_text(
+        "net (float[N, 5, 3] x) => (float[N, 3] y) "
+        "{ y = ReduceMean <axes = [1], keepdims = 0> (x) }",
+        opset=13,
+    )
+
+    assert model.graph.input.shape == (3, 1, 5)
+    check_against_onnxruntime(model, small_integers(2, 5, 3))
+
+
 def test_a_mean_over_channels_last_of_the_input_rearranges_the_input():
     model = import_text(
         "net (float[N, 4, 5, 3] x) => (float[N, 3] y) "

@@ -95,6 +95,20 @@ def test_padding_of_one_axis_works_in_one_dimension():
     check_against_onnxruntime(model, small_integers(2, 2, 5))
 
 
+def test_padding_of_one_axis_works_with_channels_last():
+    model = import_text(
+        """net (float[N, 5, 2] x) => (float[N, 3, 7] y) {
+            p = Pad (x, pads)  t = Transpose <perm = [0, 2, 1]> (p)
+            [conv] y = Conv (t, k) }""",
+        pads=np.array([0, 1, 0, 0, 2, 0]),
+        k=small_integers(3, 2, 2),
+    )
+
+    assert model.graph["conv"].padding == ((0, 0), (1, 2))
+    assert not model.graph.of_type((Rearrange, SumPool))
+    check_against_onnxruntime(model, small_integers(2, 5, 2))
+
+
 def test_no_padding_is_nothing():
     model = padded([0] * 8)
 

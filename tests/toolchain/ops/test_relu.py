@@ -36,6 +36,28 @@ def test_the_order_of_the_onnx_value_is_kept_for_calibration():
     check_against_onnxruntime(model, small_integers(2, 1, 4, 4))
 
 
+def test_the_order_of_the_onnx_value_is_kept_when_the_input_is_rearranged():
+    model = import_text(
+        """net (float[N, 4, 4, 2] x) => (float[N, 3, 3, 3] y) {
+            h = Relu (x)  t = Transpose <perm = [0, 3, 1, 2]> (h)  y = Conv (t, k) }""",
+        k=small_integers(3, 2, 2, 2),
+    )
+
+    (relu,) = model.graph.of_type(Relu)
+    np.testing.assert_array_equal(relu.tensor_order, model.graph.input.order)
+
+
+def test_an_order_undone_by_rearranging_the_input_is_none():
+    model = import_text(
+        """net (float[N, 4, 4, 2] x) => (float[N, 3, 3, 3] y) {
+            t = Transpose <perm = [0, 3, 1, 2]> (x)  h = Relu (t)  y = Conv (h, k) }""",
+        k=small_integers(3, 2, 2, 2),
+    )
+
+    assert model.graph.of_type(Relu)[0].tensor_order is None
+    assert model.graph.input.shape == (2, 4, 4)
+
+
 def test_a_relu_that_only_the_output_reads_is_the_hosts():
     model = import_text(
         """net (float[N, 4] x) => (float[N, 3] y) {

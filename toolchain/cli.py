@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from toolchain import __version__
-from toolchain.errors import CompileError
+from toolchain.errors import CompileError, InputDataError
 
 if TYPE_CHECKING:
     from toolchain.pipeline import Progress
@@ -32,6 +32,11 @@ DONE, BUG, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
 _DESCRIPTION = """\
 Compile a trained network from ONNX to a spiking network, and check every stage
 against the one before. 'snn-compile run --help' is about runs."""
+_NAMED = (
+    ("--target", "loihi2", "TARGETS", "targets"),
+    ("--lowering", "temporal", "MAPPINGS", "toolchain.mapping"),
+    ("--method", "mmse", "METHODS", "toolchain.conversion"),
+)
 _EXIT_CODES = """\
 exit codes:
   0  done
@@ -93,8 +98,8 @@ def _summary(report: Report, folder: Path) -> str:
 
     console = Console(highlight=False)
     with console.capture() as capture:
-        console.print(summarize(report, folder), end="")
-    return capture.get()
+        console.print(summarize(report, folder))
+    return capture.get().rstrip("\n")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -104,6 +109,8 @@ def _run(arguments: argparse.Namespace) -> int:
     samples = load_samples(arguments.input, None, labelled=None)
     with _progress(is_quiet=False) as progress:
         if arguments.network.is_file():
+            if arguments.engine is not None:
+                raise InputDataError("--engine is for builds", node=str(arguments.network))
             result = execution.run_network_file(arguments.network, samples, progress=progress)
         else:
             engine = arguments.engine or "count"
@@ -138,7 +145,9 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL.onnx", help="the trained network")
-    add("--target", default="loihi2", metavar="NAME", help=_known("TARGETS", "targets"))
+    for option, default, table, package in _NAMED:
+        known = f"{_known(table, package)} (default: {default})"
+        add(option, default=default, metavar="NAME", help=known)
     add(
         "--calibration",
         type=Path,
@@ -157,18 +166,6 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         default=15,
         metavar="N|auto",
         help="largest spike count of a neuron per window (default: 15)",
-    )
-    add(
-        "--lowering",
-        default="temporal",
-        metavar="NAME",
-        help=_known("MAPPINGS", "toolchain.mapping") + " (default: temporal)",
-    )
-    add(
-        "--method",
-        default="mmse",
-        metavar="NAME",
-        help=_known("METHODS", "toolchain.conversion") + " (default: mmse)",
     )
     add(
         "--format",

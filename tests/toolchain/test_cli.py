@@ -117,8 +117,8 @@ def test_the_summary_is_printed(compiled, capsys):
 
     out, err = capsys.readouterr()
     assert code == 0
-    assert "every promise kept" in out
     assert "build/net-loihi2" in out
+    assert out.endswith("every promise kept\n")
     assert err == ""
 
 
@@ -326,6 +326,26 @@ def test_a_run_takes_the_engine_asked_for(ran):
     cli.main(["run", "build/net", "--input", str(ran.path), "--engine", "step"])
 
     assert ran.engine == "step"
+
+
+def test_a_run_of_a_file_is_that_of_a_network(ran, monkeypatch, capsys):
+    def run_network_file(path, samples, *, progress):
+        assert path == ran.path
+        return SimpleNamespace(y=samples.x, metric=None, engine="step", seconds=0.5)
+
+    monkeypatch.setattr(execution, "run_network_file", run_network_file, raising=False)
+
+    code = cli.main(["run", str(ran.path), "--input", str(ran.path)])
+
+    assert code == 0
+    assert capsys.readouterr().out == "engine step: 2 samples in 0.50 s\n"
+
+
+def test_a_network_file_has_no_choice_of_engines(ran, capsys):
+    code = cli.main(["run", str(ran.path), "--input", str(ran.path), "--engine", "lava"])
+
+    assert code == 2
+    assert "--engine is for builds" in capsys.readouterr().err
 
 
 def test_a_run_writes_the_outputs(ran, tmp_path, capsys):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 SLOW_S = 2.0
 """A stage that takes less gets no bar."""
@@ -32,7 +32,7 @@ class _Bars:
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[amount]}"),
             console=console,
             transient=True,
             redirect_stdout=False,
@@ -52,10 +52,10 @@ class _Bars:
             if stage != self._stage:
                 self._leave()
                 self._enter(stage)
-            if self._task is not None:
-                # Without steps between there is nothing to measure: the bar only moves.
-                length = total if total > 1 else None
-                self._bars.update(self._task, completed=done, total=length)
+            # Of a single step there is nothing to measure: the bar keeps moving.
+            if self._task is not None and total > 1:
+                amount = f"{done}/{total}"
+                self._bars.update(self._task, completed=done, total=total, amount=amount)
 
     def close(self) -> None:
         """Remove what is drawn."""
@@ -65,7 +65,7 @@ class _Bars:
 
     def _enter(self, stage: str) -> None:
         self._stage = stage
-        self._task = self._bars.add_task(stage, visible=False)
+        self._task = self._bars.add_task(stage, total=None, visible=False, amount="")
         self._timer = threading.Timer(SLOW_S, self._reveal, (self._task,))
         self._timer.daemon = True
         self._timer.start()

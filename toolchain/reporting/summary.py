@@ -103,9 +103,7 @@ def _layers(layers: tuple[LayerReport, ...]) -> Iterator[RenderableType]:
             _percent(layer.firing_rate),
         )
     yield table
-    yield Text(
-        "isolated, cumulative: relative RMS error of activations; rate: firing rate"
-    )
+    yield Text("isolated, cumulative: relative RMS error of activations; rate: firing rate")
     if len(shown) < len(layers):
         yield Text(f"{len(layers) - len(shown)} populations with smaller errors: report.json")
     yield Text()

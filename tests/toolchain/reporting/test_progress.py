@@ -40,6 +40,8 @@ def test_a_slow_stage_that_tells_nothing_more_gets_a_bar(console, monkeypatch):
 
         wait_for(console, "lava")
 
+    assert "/" not in console.file.getvalue()
+
 
 def test_quick_stages_get_none(console):
     with progress.progress_bars(console) as show:

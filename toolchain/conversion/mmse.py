@@ -27,7 +27,7 @@ _GRID = np.linspace(0.1, 1.0, 91)
 
 @METHODS.register("mmse")
 def mmse(activation: Activation, levels: int) -> npt.NDArray[np.float64]:
-    """Choose each channel's threshold by the error of its own staircase, the larger of equals."""
+    """Choose each channel's threshold by the error of its staircase, the larger of equals."""
     best = np.full(len(activation.maximum), np.inf)
     thresholds = np.zeros(len(activation.maximum))
     for share in _GRID:

@@ -30,9 +30,17 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from toolchain.errors import CompileError, MissingDependencyError
 
-_INSTALL = "install it: pip install 'snn-compile[lava]' (docs/lava.md has the details)"
+INSTALL_LINES = (
+    "pip install 'numpy<2' 'networkx<=2.8.7' asteval && "
+    "pip install --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0"
+)
+"""What installs both packages beside this one; their own requirements exclude new Pythons."""
+
+_HINT = f"install it: {INSTALL_LINES}"
 _SLAYER = "lava.lib.dl.slayer"
 _SLAYER_NEEDS = ("torch", "torchvision", "cv2", "matplotlib", "PIL")
 
@@ -44,18 +52,27 @@ class LavaError(CompileError):
 
 
 def is_lava_installed() -> bool:
-    """Tell whether lava-nc is installed; nothing of it is run."""
-    return _is_installed("lava.magma")
+    """Tell whether Lava can be used here; nothing of it is run."""
+    return missing_for_lava() is None
+
+
+def missing_for_lava() -> str | None:
+    """Return what keeps Lava from running in this environment; `None` if nothing does."""
+    if not _is_installed("lava.magma"):
+        return "lava-nc is not installed"
+    if int(np.__version__.partition(".")[0]) >= 2:
+        return f"lava-nc needs a numpy below 2, and {np.__version__} is installed"
+    return None
 
 
 def require_lava() -> None:
-    """Do nothing where lava-nc is installed.
+    """Do nothing where Lava can be used.
 
     Raises:
-        MissingDependencyError: It is not; the hint has the install line.
+        MissingDependencyError: It cannot; the hint has the install line.
     """
-    if not is_lava_installed():
-        raise MissingDependencyError("lava-nc is not installed", hint=_INSTALL)
+    if (problem := missing_for_lava()) is not None:
+        raise MissingDependencyError(problem, hint=_HINT)
 
 
 def enable_lava() -> None:
@@ -65,7 +82,7 @@ def enable_lava() -> None:
     to "fork" for the whole process.
 
     Raises:
-        MissingDependencyError: lava-nc is not installed.
+        MissingDependencyError: Lava cannot be used here; the hint has the install line.
     """
     require_lava()
     # networkx tells through a warning that pandas is absent whenever Lava compiles
@@ -78,11 +95,11 @@ def enable_netx() -> type:
     """Return the stock reader of netx files, ``lava.lib.dl.netx.hdf5.Network``.
 
     Raises:
-        MissingDependencyError: lava-nc or lava-dl is not installed.
+        MissingDependencyError: Lava cannot be used here, or lava-dl is not installed.
     """
     enable_lava()
     if not _is_installed("lava.lib.dl.netx"):
-        raise MissingDependencyError("lava-dl is not installed", hint=_INSTALL)
+        raise MissingDependencyError("lava-dl is not installed", hint=_HINT)
     if "lava.lib.dl.netx.hdf5" not in sys.modules:
         importlib.import_module("lava.proc.conv.process")  # SciPy must not see a placeholder
         with _placeholders(_absent_imports_of_netx()):

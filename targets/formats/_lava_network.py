@@ -4,7 +4,8 @@
 
 ``inputs.npz`` holds one integer array ``inputs``: encoded samples, ``(samples, *shape of the
 input source)``. Sample ``i`` starts in time step ``i * period``. The readout of every sample is
-printed, and written with the recorded spikes where ``--output`` says. Needs lava-nc 0.10.0.
+printed, and written with the recorded spikes where ``--output`` says. Needs lava-nc 0.10.0,
+SciPy and a NumPy below 2.
 
 Populations are stock ``LIF``, ``LIFReset``, ``Delta``, ``SigmaDelta`` and ``Sigma``
 processes, synapses stock ``Dense``, ``DelayDense``, ``Sparse`` and ``Conv`` processes; only

@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from targets import lava_compat
@@ -55,8 +56,19 @@ def test_without_lava_the_error_says_what_to_install(absent):
     assert not is_lava_installed()
     assert str(error.value) == (
         "environment: lava-nc is not installed\n"
-        "  hint: install it: pip install 'snn-compile[lava]' (docs/lava.md has the details)"
+        "  hint: install it: pip install 'numpy<2' 'networkx<=2.8.7' asteval && "
+        "pip install --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0"
     )
+
+
+@pytest.mark.lava
+def test_a_numpy_that_lava_cannot_work_with_is_named(monkeypatch):
+    monkeypatch.setattr(np, "__version__", "2.4.6")
+
+    with pytest.raises(MissingDependencyError) as error:
+        enable_lava()
+
+    assert error.value.problem == "lava-nc needs a numpy below 2, and 2.4.6 is installed"
 
 
 def test_a_missing_parent_package_counts_as_not_installed(monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ _UNREADABLE = (
     OverflowError,
     NotImplementedError,
     RuntimeError,
+    SyntaxError,
     TypeError,
+    tokenize.TokenError,
     ValueError,
 )
 """What Python and numpy raise for damaged archives and arrays."""

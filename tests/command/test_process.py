@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 START = "import sys; from toolchain.cli import main; sys.exit(main())"
 
@@ -20,6 +22,7 @@ def start(*words):
     )
 
 
+@pytest.mark.slow
 def test_a_process_prints_the_summary_and_ends_with_zero(workplace):
     ended = start("net.onnx", "--test", "test.npz")
 
@@ -36,6 +39,7 @@ def test_a_process_prints_a_refusal_and_ends_with_two(workplace):
     assert ended.stderr.startswith("import at 'test.npz': ")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_bug(workplace):
     command = f"{sys.executable} -c '{START}' net.onnx --json | head -c 1"
 

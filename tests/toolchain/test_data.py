@@ -142,6 +142,17 @@ def test_an_array_cut_short_inside_the_archive_is_refused(tmp_path):
     assert refusal(path, labelled=False).problem == "array 'x' is truncated or damaged"
 
 
+@pytest.mark.parametrize("text", ["{", "(1,", "'''", "1L +", "{'descr': 1}", "\\", "[" * 900])
+@pytest.mark.parametrize("version", [1, 2, 3, 9])
+def test_a_header_that_says_nothing_is_refused(tmp_path, text, version):
+    length = len(text).to_bytes(2 if version == 1 else 4, "little")
+    content = b"\x93NUMPY" + bytes([version, 0]) + length + text.encode()
+
+    path = archive(tmp_path / "header.npz", x=content)
+
+    assert refusal(path, labelled=False).problem == "array 'x' is truncated or damaged"
+
+
 @given(st.data())
 def test_no_damage_to_a_file_gives_another_error_than_ours(tmp_path_factory, data):
     stream = io.BytesIO()

@@ -26,7 +26,7 @@ from toolchain.ops import FOLDED
 from toolchain.ops._call import dtype_name
 
 LARGEST_ELEMENTS = 2**27
-"""Elements of all computed constants together."""
+"""Elements of one value, and of all computed constants together, that are supported."""
 
 _LARGEST_KNOWN = 1024
 """Elements up to which shape inference is told a constant: shapes and the like are smaller."""

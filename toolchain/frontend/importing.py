@@ -12,7 +12,7 @@ import onnx.helper
 import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend.constants import Resolved, resolve
+from toolchain.frontend.constants import LARGEST_ELEMENTS, Resolved, resolve
 from toolchain.frontend.model_file import ModelFile, read_model, schema_of
 from toolchain.frontend.single_line import line_of_nodes
 from toolchain.ir.ann import Input
@@ -147,6 +147,12 @@ def _bind_batch(graph: onnx.GraphProto, path: Path) -> tuple[onnx.ValueInfoProto
             node=sample.name,
             hint=_FIX_SHAPE,
         )
+    if math.prod(size.dim_value for size in rest) > LARGEST_ELEMENTS:
+        raise ImportModelError(
+            f"has shape {_shown(tensor)}; {LARGEST_ELEMENTS} elements are supported",
+            node=sample.name,
+            hint="use a smaller input",
+        )
     has_fixed_batch = batch.dim_value == 1
     batch.dim_value = 1
     return sample, has_fixed_batch
@@ -239,6 +245,13 @@ def _call(
             f"{known.shape(next(name for name in node.input if name in values))}",
             node=node.name,
             hint="use a larger input or a smaller kernel, and fixed shapes",
+        )
+    if math.prod(shape) > LARGEST_ELEMENTS:
+        raise ImportModelError(
+            f"{node.op_type} makes {math.prod(shape)} elements of one sample; "
+            f"{LARGEST_ELEMENTS} are supported",
+            node=node.name,
+            hint="use a smaller input",
         )
     inputs: list[CallInput] = []
     for name in node.input:

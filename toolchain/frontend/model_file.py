@@ -17,6 +17,7 @@ from toolchain.frontend.external_data import load_external_data
 OLDEST_OPSET = 7
 _LARGEST_BYTES = 2**31 - 1
 _OWN_DOMAINS = ("", "ai.onnx")
+_SIZES = ("dilations", "group", "kernel_shape", "strides")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,7 @@ def read_model(path: Path) -> ModelFile:
     _refuse_other_nodes(model)
     for node in model.graph.node:
         schema_of(node, opset)
+        _refuse_empty_windows(node)
     external = load_external_data(model, path)
     if model.ByteSize() > _LARGEST_BYTES:
         raise ImportModelError(
@@ -95,6 +97,17 @@ def name_nodes(model: onnx.ModelProto) -> None:
 def is_own(domain: str) -> bool:
     """Tell whether a domain is that of ONNX's own operators."""
     return domain in _OWN_DOMAINS
+
+
+def _refuse_empty_windows(node: onnx.NodeProto) -> None:
+    """Refuse sizes below 1, by which some versions of onnx divide without looking."""
+    for attribute in node.attribute:
+        sizes = [attribute.i] if attribute.name == "group" else attribute.ints
+        if attribute.name in _SIZES and min(sizes, default=1) < 1:
+            raise UnsupportedOpError(
+                f"{node.op_type} has {attribute.name}={list(sizes)}; 1 is the least",
+                node=node.name,
+            )
 
 
 def schema_of(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:

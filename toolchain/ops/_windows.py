@@ -7,6 +7,7 @@ the end, of which a pool must know that they are not part of its input.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from toolchain.ir.ann import Padding, Pair
@@ -14,6 +15,7 @@ from toolchain.ir.convolution import output_size
 from toolchain.ir.node import Shape
 from toolchain.ops._call import Call, as_planes
 
+_LARGEST_PLANE = 2**27
 _AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 
 
@@ -78,12 +80,17 @@ def read_windows(call: Call, shape: Shape, kernel: tuple[int, ...] | None = None
 
 
 def _require_room(call: Call, windows: Windows, shape: Shape) -> None:
+    padded = [size + sum(p) for size, p in zip(shape[1:], windows.whole_padding, strict=True)]
+    call.require(
+        math.prod(padded) <= _LARGEST_PLANE,
+        f"pads its input to {tuple(padded)}; {_LARGEST_PLANE} elements are supported",
+        "use less padding",
+    )
     for axis in (0, 1):
         reach = windows.dilation[axis] * (windows.kernel[axis] - 1) + 1
-        room = shape[1 + axis] + sum(windows.whole_padding[axis])
         call.require(
-            reach <= room,
-            f"has windows that reach over {reach} elements of an axis with {room}",
+            reach <= padded[axis],
+            f"has windows that reach over {reach} elements of an axis with {padded[axis]}",
             "use a larger input or a smaller kernel",
         )
 

@@ -128,6 +128,28 @@ def test_another_dynamic_axis_is_refused():
     )
 
 
+def test_more_elements_than_any_machine_holds_are_refused():
+    error = refused(f"net (float[N, {2**40}] x) => (float[N, {2**40}] y) {{ y = Relu (x) }}")
+
+    assert str(error) == (
+        f"import at 'x': has shape (N, {2**40}); {2**27} elements are supported\n"
+        "  hint: use a smaller input"
+    )
+
+
+def test_layers_that_make_more_elements_than_any_machine_holds_are_refused():
+    error = refused(
+        f"""net (float[N, 2, 2, 2] x) => (float[N, 3, H, W] y) {{
+            [conv] y = Conv <pads = [{2**30}, 0, {2**30}, 0]> (x, k) }}""",
+        k=small_integers(3, 2, 1, 1),
+    )
+
+    assert str(error) == (
+        f"import at 'conv': Conv makes {3 * (2**31 + 2) * 2} elements of one sample; {2**27} "
+        "are supported\n  hint: use a smaller input"
+    )
+
+
 def test_an_input_without_axes_is_refused():
     assert refused("net (float[N] x) => (float[N] y) { y = Relu (x) }").node == "x"
 

@@ -211,6 +211,21 @@ def test_an_operator_that_the_opset_does_not_have_is_refused(operator):
     assert error.value.node == "act"
 
 
+@pytest.mark.parametrize(
+    "attribute",
+    [{"strides": [0, 1]}, {"dilations": [1, -1]}, {"kernel_shape": [3, 0]}, {"group": 0}],
+)
+def test_sizes_below_one_are_refused(attribute):
+    model = small_model()
+    ((name, value),) = attribute.items()
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute(name, value))
+
+    with pytest.raises(UnsupportedOpError, match=f"Conv has {name}=") as error:
+        import_proto(model)
+
+    assert error.value.node == "conv"
+
+
 def test_sparse_initializers_are_refused():
     model = small_model()
     values = onnx.numpy_helper.from_array(np.ones(1, np.float32), "s")

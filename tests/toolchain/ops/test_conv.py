@@ -114,6 +114,19 @@ def test_three_spatial_axes_are_refused():
     )
 
 
+def test_padding_that_no_machine_holds_is_refused():
+    with pytest.raises(
+        UnsupportedOpError, match=r"pads its input to \(1073741829, 5\)"
+    ) as error:
+        layer(
+            (1, 5, 5),
+            f"pads = [{2**30}, 0, 0, 0], strides = [{2**30}, 1]",
+            small_integers(1, 1, 2, 2),
+        )
+
+    assert error.value.node == "conv"
+
+
 def test_padding_said_twice_is_refused():
     with pytest.raises(UnsupportedOpError, match="both auto_pad=VALID and pads") as error:
         layer((1, 5, 5), 'auto_pad = "VALID", pads = [1, 1, 1, 1]', small_integers(1, 1, 2, 2))

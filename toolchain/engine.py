@@ -82,4 +82,11 @@ class Engine:
     samples_max: int | None = None
 
 
+RunNetworkFile: TypeAlias = Callable[[Path, npt.NDArray[Any]], npt.NDArray[Any]]
+"""Run samples ``(samples, ...)`` through a file; return answers ``(samples, *shape)``."""
+
 ENGINES: Registry[Engine] = Registry("engine", "targets.engines")
+
+NETWORK_FILES: Registry[RunNetworkFile] = Registry(
+    "network file (by its suffix)", "targets.network_files"
+)

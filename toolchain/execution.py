@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from toolchain.build_folder import read_report
 from toolchain.data import Samples, require_shape
-from toolchain.engine import ENGINES, Engine, Program
+from toolchain.engine import ENGINES, NETWORK_FILES, Engine, Program
 from toolchain.errors import MissingDependencyError
 from toolchain.ir.archive import load_archive
 from toolchain.ir.graph import Graph
@@ -82,6 +82,31 @@ def run_build(
     labels, tail = samples.y, graph.output.tail
     metric = None if labels is None else accuracy(y, labels, tail)
     return RunResult(y, metric, engine, seconds)
+
+
+def run_network_file(
+    path: Path, samples: Samples, *, progress: Progress = lambda *_: None
+) -> RunResult:
+    """Run samples through a network file of another tool, known by its suffix.
+
+    Args:
+        path: Of the file.
+        samples: As the network takes them.
+        progress: Told the kind of file, the samples done and the samples in all.
+
+    Raises:
+        ImportModelError: The file cannot be read.
+        InputDataError: The samples do not fit it.
+        UnknownNameError: No file of that suffix can be run.
+    """
+    kind = path.suffix.removeprefix(".")
+    run = NETWORK_FILES[kind]
+    progress(kind, 0, len(samples))
+    began = time.perf_counter()
+    y = run(path, samples.x)
+    seconds = time.perf_counter() - began
+    metric = None if samples.y is None else accuracy(y, samples.y)
+    return RunResult(y, metric, kind, seconds)
 
 
 def _run(

@@ -40,7 +40,7 @@ def decay(x: npt.NDArray[IntegerT], lost: int | npt.NDArray[np.int64]) -> npt.ND
 
     Args:
         x: State, ``|x| < 2**41``.
-        lost: 4096ths lost, 0 to 4096.
+        lost: 4096ths lost, 0 to 4096; one number, or an array that broadcasts to ``x``.
     """
     return (x * ((DECAY_UNITY - lost) / DECAY_UNITY)).astype(x.dtype)
 

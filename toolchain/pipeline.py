@@ -12,8 +12,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.build_folder import REPORT, default_folder, model_name, writing_build
+from toolchain.build_folder import (
+    REPORT,
+    default_folder,
+    model_name,
+    require_replaceable,
+    writing_build,
+)
 from toolchain.calibration import calibrate
+from toolchain.conversion import METHODS
 from toolchain.data import Samples, load_samples, synthetic_samples
 from toolchain.engine import ENGINES, Program
 from toolchain.errors import EmitError
@@ -104,6 +111,9 @@ class _Compilation:
         for name in self.formats:
             FORMATS[name]
         self.map = MAPPINGS[options.lowering]
+        METHODS[options.method]
+        self.folder = options.output or default_folder(options.model, options.target)
+        require_replaceable(self.folder)
         self.warnings: list[str] = []
         _require_known(options.dump_after)
 
@@ -116,8 +126,7 @@ class _Compilation:
         test = calibration
         if options.test is not None:
             test = load_samples(options.test, model.input_shape, labelled=True)
-        folder = options.output or default_folder(options.model, options.target)
-        with writing_build(folder) as aside:
+        with writing_build(self.folder) as aside:
             stages = self._stages(model, calibration, aside)
             refused = self._write(stages.program, aside)
             formats = tuple(name for name in self.formats if name not in refused)
@@ -247,13 +256,7 @@ class _Compilation:
             layers=report_layers(stages.prepared, program, x),
             warnings=tuple(self.warnings),
             assumptions=self.target.assumptions,
-            files=tuple(
-                sorted(
-                    path.relative_to(folder).as_posix()
-                    for path in folder.rglob("*")
-                    if path.is_file()
-                )
-            ),
+            files=tuple(sorted([REPORT, *_files(folder)])),
         )
 
 
@@ -262,6 +265,11 @@ def _counted(program: Program, x: Array) -> Array:
     graph = program.graph
     inputs = encode(graph.input, x).astype(np.int64)
     return decode(graph.output, ENGINES["count"].run(program, inputs, trace=False).readout)
+
+
+def _files(folder: Path) -> list[str]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return [path.relative_to(folder).as_posix() for path in found]
 
 
 def _require_known(name: str | None) -> None:

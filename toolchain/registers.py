@@ -11,12 +11,15 @@ channel, and subtract. Two facts bridge the gap, where nothing decays and :math:
 With the input current bounded by :math:`-N \le a \le P` at every moment of a window, and the
 constant part :math:`o_c` = bias + initial potential:
 
-**Temporal.** The threshold register holds 0. :math:`u` starts at :math:`o_c + 1 - \theta_c`, and
-:math:`G` below that until the window is complete, where :math:`G` is the largest value that
-:math:`u` of any channel could otherwise reach; so none is above 0 while it integrates. The lowest
-value is :math:`\min_c (o_c + 1 - \theta_c - N_c) - G`.
+**Temporal.** The threshold register holds 0. :math:`u` starts at :math:`o_c + 1 - \theta_c`,
+and :math:`G` below that until the window is complete, where :math:`G` is the largest value that
+:math:`u` of any channel could otherwise reach; so none is above 0 while it integrates. The
+lowest value is :math:`\min_c (o_c + 1 - \theta_c - N_c) - G`.
 
-**Spatial.** Copy :math:`k` has the bias :math:`o_c + \tau + 1 - k \theta_c`.
+**Spatial.** Copy :math:`k` has the bias :math:`o_c + \tau + 1 - k \theta_c` for a threshold
+register :math:`\tau`. Bias registers are narrow. Where that would cost too much resolution,
+every copy gets a threshold register of its own, :math:`\tau = k \theta_c - o_c - 1`, and no
+bias unless that is negative.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.ir.ann import Conv, Dense
+from toolchain.ir.snn import IntegrateFire, Spiking
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -76,12 +81,24 @@ class SpatialRegisters:
     """Registers of the copies of a population.
 
     Attributes:
-        threshold: Of all copies.
-        bias: ``(C, levels, ...)``: bias mantissas, at exponent 6.
+        threshold: Of all copies, or ``(C, levels, positions)``.
+        bias: ``(C, levels, positions)``: bias mantissas, at exponent 6.
     """
 
-    threshold: int
+    threshold: int | Ints
     bias: Ints
+
+
+def demand_of(neurons: Spiking, layer: Dense | Conv) -> Demand:
+    """Return what the neurons behind a layer ask of their registers."""
+    threshold = neurons.threshold.ravel()
+    constant = np.asarray(layer.bias, np.int64) + neurons.initial
+    return Demand(
+        threshold=threshold,
+        constant=constant.reshape(len(threshold), -1),
+        low=neurons.low,
+        high=neurons.high,
+    )
 
 
 def temporal_registers(demand: Demand) -> TemporalRegisters:
@@ -89,6 +106,22 @@ def temporal_registers(demand: Demand) -> TemporalRegisters:
     start = demand.constant + _along(1 - demand.threshold, demand.constant)
     highest = demand.constant_range[1] + 1 - demand.threshold + demand.high
     return TemporalRegisters(0, start, max(int(highest.max()), 0))
+
+
+def excess_of(
+    demand: Demand, neurons: Spiking, target: Target, *, own_thresholds: bool
+) -> Bools:
+    """Tell which channels do not fit, ``(C,)``, by what the neurons are lowered to.
+
+    Args:
+        demand: Of the population.
+        neurons: The population.
+        target: The chip.
+        own_thresholds: Whether copies may have thresholds of their own (spatial lowering).
+    """
+    if isinstance(neurons, IntegrateFire):
+        return temporal_excess(demand, target)
+    return spatial_excess(demand, neurons.levels, target, own_thresholds=own_thresholds)
 
 
 def temporal_excess(demand: Demand, target: Target) -> Bools:
@@ -101,23 +134,58 @@ def temporal_excess(demand: Demand, target: Target) -> Bools:
     half = target.current_max // 2
     too_high = highest + 1 - demand.threshold + demand.high > half
     too_low = demand.low + demand.threshold - 1 - lowest > half
-    return too_high | too_low | (demand.threshold > target.weight_max << target.weight_exponent.value)
+    return (
+        too_high
+        | too_low
+        | (demand.threshold > target.weight_max << target.weight_exponent.value)
+    )
 
 
 def spatial_registers(demand: Demand, levels: int, target: Target) -> SpatialRegisters:
-    """Return the registers of the spatial lowering."""
-    steps = np.arange(1, levels + 1)
-    constant = demand.constant[:, None]
-    wanted = constant + 1 - _along(demand.threshold[:, None] * steps, constant)
+    """Return the registers of the spatial lowering: one threshold if biases can do the rest."""
+    shared = _with_one_threshold(demand, levels, target)
+    if bool((np.abs(shared.bias) <= target.bias_max).all()):
+        return shared
+    return _with_own_thresholds(demand, levels)
+
+
+def spatial_excess(
+    demand: Demand, levels: int, target: Target, *, own_thresholds: bool
+) -> Bools:
+    """Tell which channels overflow a register.
+
+    Args:
+        demand: Of the population.
+        levels: Copies of each neuron.
+        target: The chip.
+        own_thresholds: Whether copies may have thresholds of their own.
+    """
+    if own_thresholds:
+        registers = _with_own_thresholds(demand, levels)
+    else:
+        registers = _with_one_threshold(demand, levels, target)
+    outside = np.abs(registers.bias) > target.bias_max
+    outside |= np.asarray(registers.threshold) > target.threshold_max
+    sums = np.maximum(demand.low, demand.high) > target.current_max
+    return sums | outside.reshape(len(demand.threshold), -1).any(axis=1)
+
+
+def _with_one_threshold(demand: Demand, levels: int, target: Target) -> SpatialRegisters:
+    wanted = _wanted(demand, levels)
     threshold = int(np.clip(target.bias_max - wanted.max(), 0, target.threshold_max))
     return SpatialRegisters(threshold, wanted + threshold)
 
 
-def spatial_excess(demand: Demand, levels: int, target: Target) -> Bools:
-    """Tell which channels overflow ``u`` or the bias register."""
-    bias = spatial_registers(demand, levels, target).bias
-    outside = (np.abs(bias) > target.bias_max).reshape(len(demand.threshold), -1).any(axis=1)
-    return outside | (np.maximum(demand.low, demand.high) > target.current_max)
+def _with_own_thresholds(demand: Demand, levels: int) -> SpatialRegisters:
+    wanted = _wanted(demand, levels)
+    return SpatialRegisters(np.maximum(-wanted, 0), np.maximum(wanted, 0))
+
+
+def _wanted(demand: Demand, levels: int) -> Ints:
+    """Return bias less threshold of each copy, ``(C, levels, positions)``."""
+    steps = np.arange(1, levels + 1)
+    constant = demand.constant.reshape(len(demand.threshold), 1, -1)
+    return constant + 1 - (demand.threshold[:, None] * steps)[:, :, None]
 
 
 def shared_exponent(threshold: Ints, target: Target) -> int:

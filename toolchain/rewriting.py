@@ -76,8 +76,7 @@ def compiler_pass(
 def rewrite_each(graph: Graph, kind: type[N], rewrite: Callable[[Graph, N], Graph]) -> Graph:
     """Rewrite the graph at every node of class ``kind`` that is still there in its turn."""
     for name in [node.name for node in graph.of_type(kind)]:
-        node = graph[name] if name in graph else None
-        if isinstance(node, kind):
+        if name in graph and isinstance(node := graph[name], kind):
             graph = rewrite(graph, node)
     return graph
 

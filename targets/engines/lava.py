@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from targets.formats.lava_process import run_on_lava
-from targets.lava_compat import is_lava_installed
+from targets.lava_compat import INSTALL_LINES, missing_for_lava
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 
 STATE_SHIFT = 6
@@ -22,9 +22,8 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
 
 def missing() -> str | None:
     """Return why Lava cannot run here and how to mend that; `None` if it can."""
-    if is_lava_installed():
-        return None
-    return "lava-nc is not installed; pip install 'snn-compile[lava]'"
+    missing = missing_for_lava()
+    return None if missing is None else f"{missing}; {INSTALL_LINES}"
 
 
 ENGINES.register("lava")(

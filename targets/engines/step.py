@@ -10,7 +10,7 @@ from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     circuit = program.circuit
-    record = {name: ("spikes",) for name in circuit.windows} if trace else None
+    record = dict.fromkeys(circuit.windows, ("spikes",)) if trace else None
     result = run_samples(circuit, inputs, record=record)
     activity = result.activity
     return Execution(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +25,20 @@ from toolchain.errors import InputDataError
 from toolchain.ir import ann, graph, mapped, snn
 
 T = TypeVar("T")
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged archive ends with, one way or another."""
 
 _CLASSES = {
     name: cls
@@ -50,7 +66,7 @@ def load_archive(path: Path, kind: type[T]) -> T:
         thing = read_archive(str(path), lambda name, members: _CLASSES[name](**members))
     except FileNotFoundError:
         raise InputDataError("there is no such file", node=str(path)) from None
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise _not_an_archive(path, kind) from error
     if not isinstance(thing, kind):
         raise _not_an_archive(path, kind)
@@ -76,11 +92,12 @@ def read_archive(path: str, build: Callable[[str, dict[str, Any]], Any] | None =
             come as dicts with the name under ``type``.
     """
     import json
+    from pathlib import Path
 
     import numpy as np
     import scipy.sparse
 
-    with np.load(path, allow_pickle=False) as archive:
+    with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
         entries = {name: archive[name] for name in archive.files}
 
     def decode(value: Any) -> Any:

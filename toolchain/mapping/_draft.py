@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from toolchain.errors import CapacityError
 from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange
 from toolchain.ir.graph import Graph
@@ -14,7 +12,6 @@ from toolchain.ir.mapped import Circuit, Lif, Readout, Source, Synapse, Window
 from toolchain.ir.node import Node
 from toolchain.ir.snn import OrPool, Spiking
 from toolchain.mapping._synapses import Copies, layer_synapse, pool_synapse
-from toolchain.registers import Demand
 from toolchain.target import Target
 
 UNITY = 4096
@@ -170,15 +167,3 @@ def layer_of(graph: Graph, node: Node) -> Dense | Conv:
     if not isinstance(layer, (Dense, Conv)):
         raise CapacityError("no layer feeds it", node=node.name)
     return layer
-
-
-def demand_of(neurons: Spiking, layer: Dense | Conv) -> Demand:
-    """Return what the neurons behind a layer ask of their registers."""
-    threshold = neurons.threshold.ravel()
-    constant = np.asarray(layer.bias, np.int64) + neurons.initial
-    return Demand(
-        threshold=threshold,
-        constant=constant.reshape(len(threshold), -1),
-        low=neurons.low,
-        high=neurons.high,
-    )

@@ -10,15 +10,13 @@ A sample passes one layer a step, and a new one may follow in every step.
 
 from __future__ import annotations
 
-import numpy as np
-
 from toolchain.ir.ann import Input, Output
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif, Window
 from toolchain.ir.snn import OrPool, ThresholdBank
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import UNITY, Draft, demand_of, layer_of
-from toolchain.registers import spatial_registers
+from toolchain.mapping._draft import UNITY, Draft, layer_of
+from toolchain.registers import demand_of, spatial_registers
 from toolchain.target import Target
 
 
@@ -47,16 +45,17 @@ def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
     layer = layer_of(draft.graph, node)
     registers = spatial_registers(demand_of(node, layer), node.levels, draft.target)
     channels = shape[0] * node.levels
-    per_position = registers.bias.shape[2:] != (1,)
-    positions = shape[1:] if per_position else (1,) * (len(shape) - 1)
+    is_uniform = registers.bias.shape[2] == 1
+    arranged = (channels, *((1,) * (len(shape) - 1) if is_uniform else shape[1:]))
+    threshold = registers.threshold
     draft.populations.append(
         Lif(
             name=node.name,
             shape=(channels, *shape[1:]),
-            threshold=registers.threshold,
+            threshold=threshold if isinstance(threshold, int) else threshold.reshape(arranged),
             decay_u=UNITY,
             decay_v=UNITY,
-            bias_mantissa=np.ascontiguousarray(registers.bias.reshape(channels, *positions)),
+            bias_mantissa=registers.bias.reshape(arranged),
         )
     )
     draft.windows[node.name] = Window(draft.ready(draft.behind(layer)), 1, node.levels)

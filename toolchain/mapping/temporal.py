@@ -31,9 +31,9 @@ from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif, Source, SparseSynapse, Window
 from toolchain.ir.snn import IntegrateFire, OrPool
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import UNITY, Draft, demand_of, layer_of
+from toolchain.mapping._draft import UNITY, Draft, layer_of
 from toolchain.mapping._synapses import DIGIT_BITS, mantissas, self_inhibition, spread
-from toolchain.registers import TemporalRegisters, temporal_registers
+from toolchain.registers import TemporalRegisters, demand_of, temporal_registers
 from toolchain.target import Target
 
 

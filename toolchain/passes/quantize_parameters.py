@@ -15,7 +15,8 @@ can hold. From here on the network is exact.
 Sums are bounded for every possible input (*proved*): with counts in :math:`[0, n]`, a channel's
 current never leaves :math:`[n \sum W^-, n \sum W^+]`, in whatever order spikes arrive. Where
 that costs more than one bit of weight precision, the largest sums on the calibration samples
-with a margin take its place (*observed*), and simulators count what leaves them.
+with a margin take its place (*observed*), and simulators count what leaves them. The same rule
+decides whether the copies of the spatial lowering share a threshold register.
 
 The last layer has no threshold; each output takes the finest scale that fits, and the host
 undoes it.
@@ -36,14 +37,13 @@ from toolchain.errors import RangeError
 from toolchain.ir.ann import Conv, Dense, Output
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.snn import IntegrateFire, Spiking
-from toolchain.registers import Demand, shared_exponent, spatial_excess, temporal_excess
+from toolchain.ir.snn import IntegrateFire, Spiking, ThresholdBank
+from toolchain.registers import Demand, excess_of, shared_exponent
 from toolchain.rewriting import Context, compiler_pass
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Observation: TypeAlias = Callable[[], dict[str, Sums]]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _MARGIN = 1.25
 _SHRINK = 0.97
@@ -82,6 +82,10 @@ def _population(
 ) -> tuple[Layer, Spiking]:
     fit = _Fit(layer, neurons, input_range(graph, layer))
     bound, fitted = "proved", fit.finest(context.target)
+    if isinstance(neurons, ThresholdBank):
+        freer = dataclasses.replace(fit, own_thresholds=True)
+        if _loss(fitted, freer.finest(context.target)) > _LOSS_MAX:
+            fit, fitted = freer, freer.finest(context.target)
     if seen is not None and _loss(fitted, fit.unbounded(context.target)) > _LOSS_MAX:
         finer = dataclasses.replace(fit, seen=seen()[layer.name]).finest(context.target)
         if _loss(fitted, finer) > _LOSS_MAX:
@@ -117,12 +121,14 @@ class _Fit:
         neurons: What it feeds.
         range: Of the layer's inputs.
         seen: Observed sums; `None` to prove them.
+        own_thresholds: Whether copies may have threshold registers of their own.
     """
 
     layer: Layer
     neurons: Spiking
     range: tuple[int, int]
     seen: Sums | None = None
+    own_thresholds: bool = False
 
     def finest(self, target: Target) -> _Integers:
         """Return the integers for the largest threshold of each channel that fits."""
@@ -138,7 +144,9 @@ class _Fit:
                     hint="lower --levels, or calibrate on more samples",
                 )
             integers = self._integers(threshold)
-            excess = self._excess(integers, target)
+            excess = excess_of(
+                integers, self.neurons, target, own_thresholds=self.own_thresholds
+            )
             if not excess.any():
                 return integers
             threshold = np.where(
@@ -187,11 +195,6 @@ class _Fit:
             high=np.ceil(high).astype(np.int64),
             weight=weight,
         )
-
-    def _excess(self, integers: _Integers, target: Target) -> Bools:
-        if self._is_temporal:
-            return temporal_excess(integers, target)
-        return spatial_excess(integers, self.neurons.levels, target)
 
 
 def _loss(coarse: _Integers, fine: _Integers) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ class RungTally:
         y: Floats,
         above: Floats,
         source: Floats,
-        labels: npt.NDArray[np.integer] | None,
+        labels: npt.NDArray[np.integer[Any]] | None,
         difference: str | None = None,
     ) -> None:
         """Add some samples.
@@ -93,6 +93,8 @@ class RungTally:
     def _judge(self) -> tuple[Status, str]:
         if self.first_difference is not None:
             return "broken", f"it differs at {self.first_difference}"
+        if self.promise == "exact" and self.max_abs_error != 0:
+            return "broken", f"an output is off by {self.max_abs_error:.3g}"
         bound = None if self.tolerance is None else self.tolerance * max(self.largest, 1e-30)
         if bound is not None and self.max_abs_error > bound:
             return (

@@ -1,0 +1,1 @@
+"""Network files of other tools that can be run, one file format per file."""

@@ -1,0 +1,51 @@
+"""Correct integer biases for what rounding the weights has changed on average.
+
+``toolchain.bias_correction`` has the method. A step is a whole number of weight units, and is
+not taken where a register could not hold the new constant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.bias_correction import Layer, correct_means
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.reference import Floats
+from toolchain.ir.snn import Spiking
+from toolchain.registers import demand_of, excess_of
+from toolchain.rewriting import Context, compiler_pass
+from toolchain.target import Target
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+@compiler_pass("correct-rounding", phase=Phase.QUANTIZE, after=("quantize-parameters",))
+def correct_rounding(graph: Graph, context: Context) -> Graph:
+    """Correct the bias of every layer that feeds neurons."""
+    if context.calibration is None or not graph.of_type(Spiking):
+        return graph
+    return correct_means(graph, context.calibration, partial(_raised, target=context.target))
+
+
+def _raised(layer: Layer, neurons: Spiking, step: Floats, *, target: Target) -> Layer:
+    """Return the layer with its bias higher by about ``step`` thresholds, ``(C,)``."""
+    units = np.rint(step * neurons.threshold.ravel()).astype(np.int64)
+    shared = excess_of(demand_of(neurons, layer), neurons, target, own_thresholds=False)
+    excess = excess_of(
+        demand_of(neurons, _with_bias(layer, units)),
+        neurons,
+        target,
+        own_thresholds=bool(shared.any()),
+    )
+    units = np.where(excess, 0, units)
+    return _with_bias(layer, units) if units.any() else layer
+
+
+def _with_bias(layer: Layer, units: Ints) -> Layer:
+    per_channel = (-1, 1, 1) if layer.weight.ndim == 4 else (-1,)
+    return dataclasses.replace(layer, bias=layer.bias + units.reshape(per_channel))

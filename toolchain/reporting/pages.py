@@ -1,0 +1,196 @@
+"""The pages of ``docs/`` that are made from code, so that they cannot fall behind it.
+
+``python -m toolchain.reporting.pages``, run beside the folder ``docs``, writes them; a test
+compares what is there with what would be written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from toolchain.engine import ENGINES
+from toolchain.errors import CompileError
+from toolchain.ops import describe_operators
+from toolchain.report import LayerReport, Report, Rung
+from toolchain.target import FORMATS, TARGETS, Limit, Target
+
+_OWN_PACKAGES = ("toolchain", "targets")
+
+_ERRORS = """\
+# Errors
+
+<!-- Written by toolchain.reporting.pages; a test compares the two. -->
+
+Everything that a user can cause is a `CompileError`. The command prints it and ends with exit
+code 2, writes no artifact, and shows no traceback. A traceback, or exit code 1, is a bug in
+snn-compile.
+
+A message has the stage, the node of the model (or the file, or the population) that it is
+about, what was found and what is allowed; where there is a way out, a second line names one:
+"""
+
+_EXAMPLE = CompileError(
+    "Elu is not supported; docs/supported-operators.md has those that are",
+    node="/features/act",
+    hint="train with Relu as activation",
+)
+_EXAMPLE.stage = "import"
+
+_ERROR_TABLE = """\
+In Python, `problem`, `node` and `hint` are attributes of the exception. The classes are in
+`toolchain.errors`; a class that only one file raises is in that file.
+"""
+
+_TARGETS = """\
+# Targets
+
+<!-- Written by toolchain.reporting.pages; a test compares the two. -->
+
+A target is a chip as far as compilation depends on it: numbers, each with where it is from.
+*Published* means by the maker, in a paper or in the maker's own simulator; *assumed* means by
+us, and every assumption that a result depends on is repeated in the report of a build.
+[Adding a target](adding-a-target.md) takes one file.
+"""
+
+_REPORT = """\
+# The report
+
+<!-- Written by toolchain.reporting.pages; a test compares the two. -->
+
+`report.json` lies in the folder of every build, `snn-compile --json` prints it, and
+`toolchain.pipeline.compile_model` returns it as a `Report`. Keys keep their names and meanings
+from version to version; new ones may be added. What is not known is `null`.
+
+| exit code | meaning |
+|---|---|
+| 0 | Done; every rung that ran kept its promise. |
+| 1 | A bug in snn-compile; `--debug` shows where. |
+| 2 | The model cannot be compiled as asked, or the arguments are wrong; nothing was written. |
+| 3 | A rung broke its promise; the build was written, and its report says which and where. |
+| 130 | Interrupted from the keyboard; nothing was written. |
+
+The file in the build folder has two keys more than what is printed: `written_by`, the version
+that wrote the build, and `manifest`, the names of all its files.
+
+A number of the report is *counted* in a simulator of ours that equals Lava's fixed-point
+models; none is measured on a chip.
+"""
+
+
+def describe_errors() -> str:
+    """Return the page ``docs/errors.md``."""
+    rows = [
+        f"| {_class(error)} | {error.stage} | {_summary(error)} | 2 |"
+        for error in _subclasses(CompileError)
+    ]
+    table = ["| class | stage | raised when | exit code |", "|---|---|---|---|", *rows]
+    message = [f"    {line}" for line in str(_EXAMPLE).splitlines()]
+    return "\n".join([_ERRORS, *message, "", _ERROR_TABLE, *table, ""])
+
+
+def describe_targets() -> str:
+    """Return the page ``docs/targets.md``."""
+    sections = [_target(TARGETS[name]) for name in TARGETS]
+    return "\n".join([_TARGETS, *sections])
+
+
+def describe_report() -> str:
+    """Return the page ``docs/report.md``."""
+    parts = [_REPORT]
+    for title, kind in (
+        ("Keys of the report", Report),
+        ("Keys of a rung, in `ladder`", Rung),
+        ("Keys of a population, in `layers`", LayerReport),
+    ):
+        documented = _attributes(kind)
+        rows = [f"| `{f.name}` | {documented[f.name]} |" for f in dataclasses.fields(kind)]
+        parts += [f"## {title}\n", "| key | meaning |", "|---|---|", *rows, ""]
+    return "\n".join(parts)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "errors.md": describe_errors,
+    "report.md": describe_report,
+    "supported-operators.md": describe_operators,
+    "targets.md": describe_targets,
+}
+"""By name of the file: what returns its text."""
+
+
+def write_pages(folder: Path) -> None:
+    """Write all pages to ``folder``."""
+    for name, describe in PAGES.items():
+        (folder / name).write_text(describe(), encoding="utf-8")
+
+
+def _target(target: Target) -> str:
+    documented = _attributes(Target)
+    rows = []
+    for field in dataclasses.fields(target):
+        limit = getattr(target, field.name)
+        if isinstance(limit, Limit):
+            rows.append(
+                f"| `{field.name}` | {limit.value} {limit.unit} | {documented[field.name]} "
+                f"| {limit.evidence} | {limit.source} |"
+            )
+    return "\n".join(
+        [
+            f"## {target.name}\n",
+            f"{target.description}.\n",
+            "| limit | value | what it is | evidence | source |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            f"- In weight units, a current is within ±{target.current_max}, a threshold is at "
+            f"most {target.threshold_max}, a bias is within ±{target.bias_max}, and a weight "
+            f"of either sign is within ±{target.weight_max}.",
+            f"- Formats written when none is asked for: {_listed(target.formats)}.",
+            *(f"- Assumed: {sentence}." for sentence in target.assumptions),
+            "",
+        ]
+    )
+
+
+def _subclasses(kind: type[CompileError]) -> Iterable[type[CompileError]]:
+    """Yield the errors of both packages, once everything that registers is imported."""
+    for registry in (FORMATS, ENGINES, TARGETS):
+        list(registry)
+    for error in kind.__subclasses__():
+        if error.__module__.split(".")[0] in _OWN_PACKAGES:
+            yield error
+            yield from _subclasses(error)
+
+
+def _class(error: type[CompileError]) -> str:
+    built_in = [base.__name__ for base in error.__bases__ if base.__module__ == "builtins"]
+    also = f" (also a `{built_in[0]}`)" if built_in else ""
+    return f"`{error.__name__}`{also}"
+
+
+def _summary(kind: type) -> str:
+    return _one_line((inspect.getdoc(kind) or "").partition("\n\n")[0])
+
+
+def _attributes(kind: type) -> dict[str, str]:
+    """Return what the docstring of a class says about each attribute."""
+    section = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
+    section = re.split(r"\n(?=\S)", section)[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {6,}.*)*)", section, re.MULTILINE)
+    return {name: _one_line(text) for name, text in entries}
+
+
+def _one_line(text: str) -> str:
+    """Return a docstring's text as Markdown that fits into a cell of a table."""
+    return " ".join(text.split()).replace("``", "`").replace("`None`", "`null`")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+if __name__ == "__main__":
+    write_pages(Path("docs"))

@@ -242,25 +242,22 @@ def bias_fields(lif: Lif) -> Data:
         )
     if not mantissa.any():
         return {}
-    each = np.broadcast_to(mantissa, lif.shape)
-    if len(lif.shape) == 3 and np.all(each == each[:, :1, :1]):
-        return {"bias": each[:, 0, 0].astype("<f4")}
-    return {"bias": each.T.astype("<f4")}
+    return {"bias": _per_neuron(mantissa, lif.shape).astype("<f4")}
 
 
 def neuron_fields(lif: Lif) -> Data:
     """Return the fields of the group ``neuron``.
 
     Raises:
-        EmitError: Threshold or decays differ between neurons or are out of range.
+        EmitError: A threshold or decay is out of range, or decays differ between neurons.
     """
-    threshold = np.unique(lif.threshold)
-    if threshold.size > 1 or not 0 <= threshold[0] <= THRESHOLD_MAX:
+    threshold = np.asarray(lif.threshold, np.int64)
+    if threshold.min() < 0 or threshold.max() > THRESHOLD_MAX:
         raise EmitError(
-            f"threshold is {threshold[0]} to {threshold[-1]}; one number from 0 to "
-            f"{THRESHOLD_MAX} for all neurons is allowed",
+            f"threshold is {threshold.min()} to {threshold.max()}; 0 to {THRESHOLD_MAX} is "
+            "allowed",
             node=lif.name,
-            hint="let biases differ instead: bias - threshold is what counts",
+            hint="scale the weights and biases before it down with it",
         )
     decays = {"iDecay": lif.decay_u, "vDecay": lif.decay_v}
     for field, decay in decays.items():
@@ -272,12 +269,25 @@ def neuron_fields(lif: Lif) -> Data:
             )
     return {
         "neuron/type": text("CUBA"),
-        "neuron/vThMant": np.int64(threshold[0]),
+        "neuron/vThMant": np.int64(threshold.flat[0])
+        if np.all(threshold == threshold.flat[0])
+        else _per_neuron(threshold, lif.shape),
         "neuron/iDecay": np.int64(lif.decay_u),
         "neuron/vDecay": np.int64(lif.decay_v),
         "neuron/refDelay": np.int64(1),
         "neuron/gradedSpike": np.bool_(False),
     }
+
+
+def _per_neuron(values: IntArray, shape: Shape) -> IntArray:
+    """Return values of neurons in the file's order: ``(N,)``, ``(W, H, C)`` or, alike, ``(C,)``.
+
+    Stock netx and Lava broadcast the last axis, which is the channel.
+    """
+    each = np.broadcast_to(values, shape)
+    if len(shape) == 3 and np.all(each == each[:, :1, :1]):
+        return each[:, 0, 0]
+    return each.T
 
 
 def text(value: str) -> np.bytes_:

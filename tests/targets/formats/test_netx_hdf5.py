@@ -30,11 +30,16 @@ from toolchain.target import FORMATS
 MEMORYLESS = {"decay_u": 4096, "decay_v": 4096}
 
 
-def lif(name, shape, rng, threshold=40):
-    """Return memoryless neurons with one bias a channel, sometimes one a neuron or none."""
+def lif(name, shape, rng):
+    """Return memoryless neurons with thresholds and biases of channels, of neurons, or one."""
     shapes = [shape, (shape[0], *(1 for _ in shape[1:])), (1,)]
-    bias = rng.integers(-60, 61, shapes[rng.integers(3)])
-    return Lif(name=name, shape=shape, threshold=threshold, bias_mantissa=bias, **MEMORYLESS)
+    return Lif(
+        name=name,
+        shape=shape,
+        threshold=rng.integers(20, 61, shapes[rng.integers(3)]),
+        bias_mantissa=rng.integers(-60, 61, shapes[rng.integers(3)]),
+        **MEMORYLESS,
+    )
 
 
 def conv(name, source, target, weight, **geometry):
@@ -174,8 +179,10 @@ def effective(synapse):
     return weight * 2.0 ** getattr(synapse, "weight_exponent", 0)
 
 
-def bias_of(population):
-    return np.broadcast_to(population.bias_mantissa, population.shape)
+def neurons_of(population):
+    """Return threshold and bias of every neuron."""
+    numbers = (population.threshold, population.bias_mantissa)
+    return [np.broadcast_to(number, population.shape) for number in numbers]
 
 
 @settings(deadline=None)
@@ -198,9 +205,9 @@ def test_a_circuit_comes_back_from_its_file(tmp_path_factory, seed, kind):
     assert back.sources[0].message_bits == circuit.sources[0].message_bits
     for ours, theirs in zip(circuit.populations, back.populations, strict=True):
         for field in dataclasses.fields(Lif):
-            if field.name != "bias_mantissa":
+            if field.name not in ("threshold", "bias_mantissa"):
                 assert getattr(ours, field.name) == getattr(theirs, field.name)
-        np.testing.assert_array_equal(bias_of(ours), bias_of(theirs))
+        np.testing.assert_array_equal(neurons_of(ours), neurons_of(theirs))
     for theirs in back.synapses:
         (ours,) = (
             s
@@ -268,6 +275,46 @@ def test_every_spike_in_stock_netx_is_one_of_the_simulator(tmp_path, kind):
         np.testing.assert_array_equal(spikes[0][steps], stock.spikes[name])
     np.testing.assert_array_equal(ours.readout, stock.outputs)
     np.testing.assert_array_equal(ours.trace.v["out"][0], stock.v["out"])
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 5, 7)], ids=["channels", "neurons"])
+def test_stock_netx_gives_thresholds_to_the_neurons_they_are_for(tmp_path, shape):
+    if not is_lava_installed():
+        pytest.skip("lava-nc is not installed")
+    rng = np.random.default_rng(0)
+    circuit = thresholded(rng, shape)
+    x = samples(circuit, rng, 5)
+    (path,) = emit_netx(circuit, tmp_path)
+
+    stock = run_on_netx(path, circuit, x)
+
+    ours = run_stream(circuit, x, record=everything(circuit))
+    steps = np.arange(len(x))[:, None] + np.arange(circuit.latency)
+    for name in ("a", "b"):
+        assert 0.1 < stock.spikes[name].mean() < 0.9
+        np.testing.assert_array_equal(ours.trace.spikes[name][0][steps], stock.spikes[name])
+
+
+def thresholded(rng, shape):
+    """Return a convolution and a dense layer of neurons with thresholds of their own."""
+    return Circuit(
+        name="net",
+        sources=(Source(name="x", shape=(2, 5, 7), message_bits=8),),
+        populations=(
+            Lif(
+                name="a", shape=(4, 5, 7), threshold=rng.integers(0, 5000, shape), **MEMORYLESS
+            ),
+            Lif(name="b", shape=(9,), threshold=rng.integers(0, 900, 9), **MEMORYLESS),
+        ),
+        synapses=(
+            conv("x>a", "x", "a", rng.integers(-128, 128, (4, 2, 3, 3)), padding=(1, 1)),
+            dense("a>b", "a", "b", 2 * rng.integers(-128, 128, (9, 140))),
+        ),
+        input="x",
+        period=1,
+        latency=2,
+    )
 
 
 def test_the_same_circuit_gives_the_same_bytes(tmp_path):
@@ -348,8 +395,8 @@ def replaced(circuit, **parts):
     [
         ("a", {"bias_mantissa": 5000}, "bias is 5000 to 5000"),
         ("a", {"bias_mantissa": 3, "bias_exponent": 5}, "no multiple of 64"),
-        ("a", {"threshold": np.arange(8)}, "threshold is 0 to 7"),
-        ("a", {"threshold": 131072}, "131071"),
+        ("a", {"threshold": np.arange(131065, 131073)}, "131065 to 131072; 0 to 131071 is"),
+        ("a", {"threshold": np.arange(-1, 7)}, "threshold is -1 to 6"),
         ("a", {"decay_u": np.arange(8)}, "iDecay"),
         ("a", {"shape": (8, 1, 1)}, r"\(8, 1, 1\) after a dense layer"),
         ("b", {"reset_interval": 8}, "is reset every 8 steps"),

@@ -126,7 +126,7 @@ class LifState:
 
     def _stays_without_input(self) -> bool:
         if self._membrane.is_at_rest and self._bound == 0:
-            return self._membrane.registers.bias_peak == 0
+            return True
         if not isinstance(self._membrane, NoMemory):
             return False
         return self._bound == 0 or (self._lost.most == 0 and self._bound < STATE_LIMIT)

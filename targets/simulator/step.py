@@ -18,7 +18,7 @@ its source's messages, weights that Lava would clip or truncate, and sums of mor
 are outside of it and raise `RangeError`.
 
 Source: ``lava.proc.lif.models``, ``lava.proc.dense.models``, ``lava.proc.sparse.models``,
-``lava.proc.conv.models`` and ``lava.proc.sdn.models`` 0.10, and DESIGN of the circuit in
+``lava.proc.conv.models`` and ``lava.proc.sdn.models`` 0.10; the equations are those of
 ``toolchain.ir.mapped``.
 """
 
@@ -65,6 +65,9 @@ def simulate(
     first_step: int = 0,
 ) -> Trace:
     """Run ``circuit`` from rest.
+
+    A source that is injected into bias registers is written to them in every step it is given
+    here, and only at a sample's first step by `run_samples` and `run_stream`.
 
     Args:
         circuit: What to run; its timetable plays no part.

@@ -36,7 +36,7 @@ from toolchain.ir.mapped import (
 HERE = Path(__file__).parent
 TEST = HERE.parents[1] / "differential" / "test_step_against_lava.py"
 SEED = 0
-TIME_STEPS = 18
+TIME_STEPS = 17
 
 
 def joined(sources, populations, synapses):

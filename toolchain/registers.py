@@ -152,7 +152,7 @@ def spatial_registers(demand: Demand, levels: int, target: Target) -> SpatialReg
 def spatial_excess(
     demand: Demand, levels: int, target: Target, *, own_thresholds: bool
 ) -> Bools:
-    """Tell which channels overflow a register.
+    """Tell which channels overflow ``u``, ``v``, which adds the bias, or a register.
 
     Args:
         demand: Of the population.
@@ -166,8 +166,11 @@ def spatial_excess(
         registers = _with_one_threshold(demand, levels, target)
     outside = np.abs(registers.bias) > target.bias_max
     outside |= np.asarray(registers.threshold) > target.threshold_max
-    sums = np.maximum(demand.low, demand.high) > target.current_max
-    return sums | outside.reshape(len(demand.threshold), -1).any(axis=1)
+    bias = registers.bias.reshape(len(demand.threshold), -1)
+    lowest = np.minimum(bias.min(axis=1), 0) - demand.low
+    highest = np.maximum(bias.max(axis=1), 0) + demand.high
+    sums = np.maximum(-lowest, highest) > target.current_max
+    return sums | outside.reshape(bias.shape[0], -1).any(axis=1)
 
 
 def _with_one_threshold(demand: Demand, levels: int, target: Target) -> SpatialRegisters:

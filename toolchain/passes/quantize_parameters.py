@@ -81,15 +81,7 @@ def _population(
     graph: Graph, layer: Layer, neurons: Spiking, context: Context, seen: Observation | None
 ) -> tuple[Layer, Spiking]:
     fit = _Fit(layer, neurons, input_range(graph, layer))
-    bound, fitted = "proved", fit.finest(context.target)
-    if isinstance(neurons, ThresholdBank):
-        freer = dataclasses.replace(fit, own_thresholds=True)
-        if _loss(fitted, freer.finest(context.target)) > _LOSS_MAX:
-            fit, fitted = freer, freer.finest(context.target)
-    if seen is not None and _loss(fitted, fit.unbounded(context.target)) > _LOSS_MAX:
-        finer = dataclasses.replace(fit, seen=seen()[layer.name]).finest(context.target)
-        if _loss(fitted, finer) > _LOSS_MAX:
-            bound, fitted = "observed", finer
+    bound, fitted = _chosen(fit, context.target, seen)
     per_channel = (-1, *(1 for _ in graph.shapes[neurons.name][1:]))
     threshold, start = fitted.threshold, fitted.threshold // 2
     bias = fitted.constant - start[:, None]
@@ -105,6 +97,21 @@ def _population(
             bound=bound,
         ),
     )
+
+
+def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _Integers]:
+    """Choose how sums are bounded, then whether copies share a threshold."""
+    free = dataclasses.replace(fit, own_thresholds=isinstance(fit.neurons, ThresholdBank))
+    bound, finest = "proved", free.finest(target)
+    if seen is not None and _loss(finest, free.unbounded(target)) > _LOSS_MAX:
+        fit = dataclasses.replace(fit, seen=seen()[fit.layer.name])
+        finer = dataclasses.replace(free, seen=fit.seen).finest(target)
+        if _loss(finest, finer) > _LOSS_MAX:
+            bound, finest = "observed", finer
+        else:
+            fit = dataclasses.replace(fit, seen=None)
+    shared = fit.finest(target)
+    return bound, finest if _loss(shared, finest) > _LOSS_MAX else shared
 
 
 @dataclasses.dataclass(frozen=True)

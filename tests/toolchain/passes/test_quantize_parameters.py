@@ -15,11 +15,11 @@ from toolchain.ir.ann import Conv, Dense, Encoding, Input, Rearrange
 from toolchain.ir.graph import Phase
 from toolchain.ir.reference import compute, counts_of, evaluate, run
 from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.verify import verify_phase
 from toolchain.passes.quantize_parameters import quantize_parameters
 from toolchain.rewriting import Context
 from toolchain.target import TARGETS
 from toolchain.testing import (
-    after_phase,
     chain_from,
     compile_network,
     random_network,
@@ -53,7 +53,9 @@ def lowered(lowering, weight, *, bias=0.0, levels=4, high=255, last=None):
 
 
 def quantized(graph, context=CONTEXT):
-    return after_phase(graph, Phase.QUANTIZE, context)
+    found = quantize_parameters(graph, context).at_phase(Phase.QUANTIZE)
+    verify_phase(found)
+    return found
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
@@ -69,9 +71,10 @@ def test_potentials_are_rounded_and_nothing_else(lowering, random):
     except ConversionError:
         assume(False)
 
-    values = evaluate(stages.quantized, x)
-    for neurons in stages.quantized.of_type(Spiking):
-        layer = stages.quantized.producer(neurons)
+    graph = quantize_parameters(stages.lowered, stages.context)
+    values = evaluate(graph, x)
+    for neurons in graph.of_type(Spiking):
+        layer = graph.producer(neurons)
         sent = counts_of(values[layer.inputs[0]])
         found = values[layer.name] + neurons.initial
         exact = compute(stages.lowered[layer.name], sent) + 0.5
@@ -215,6 +218,16 @@ def test_sums_are_observed_where_proof_costs_more_than_a_bit(lowering):
     seen = evaluate(found, context.calibration.x)["dense"].max(axis=0) - found["dense"].bias
     assert np.all(found["act"].high >= 1.2 * seen)
     assert np.all(found["act"].high <= 1.3 * seen)
+
+
+def test_neither_proof_nor_sharing_hides_what_the_other_costs():
+    """Each alone seems to cost nothing here, because the other one does."""
+    graph = lowered("spatial", CROWD, levels=15, high=15)
+
+    found = quantized(graph, few_samples(graph))
+
+    assert found["act"].bound == "observed"
+    assert found["dense"].weight.min() > 100
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from toolchain.calibration import Activation
 from toolchain.conversion.maximum import maximum
 
-values = arrays(np.float32, (3, 20), elements=st.floats(0, 1000, width=32))
+numbers = st.just(0.0) | st.floats(2**-20, 1000, width=32)
+values = arrays(np.float32, (3, 20), elements=numbers)
 
 
 def activation(values):

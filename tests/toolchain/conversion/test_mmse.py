@@ -13,7 +13,8 @@ from toolchain.conversion.maximum import maximum
 from toolchain.conversion.mmse import mmse
 from toolchain.conversion.percentile import percentile
 
-values = arrays(np.float32, (3, 20), elements=st.floats(0, 1000, width=32))
+numbers = st.just(0.0) | st.floats(2**-20, 1000, width=32)
+values = arrays(np.float32, (3, 20), elements=numbers)
 levels = st.integers(1, 31)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolchain.ir.features import NO_DECAY, OWN_THRESHOLDS
 from toolchain.target import TARGETS, Limit, Target
 
 _LIF = "docstring of PyLifModelBitAcc, lava-nc 0.10"
@@ -25,8 +26,11 @@ TARGETS.register("loihi2")(
             127, "groups", "8-bit geometry registers of lava.proc.conv 0.10", "published"
         ),
         formats=("netx", "lava"),
-        assumptions=(
-            "the hardware can hold a synaptic current without any decay, as Lava's model can",
-        ),
+        assumptions={
+            NO_DECAY: "the hardware can hold a synaptic current without any decay, as Lava's "
+            "model can",
+            OWN_THRESHOLDS: "neurons of one population can have different thresholds, as in "
+            "Lava's model",
+        },
     )
 )

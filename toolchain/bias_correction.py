@@ -30,7 +30,8 @@ def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Gra
 
     Args:
         graph: Converted or later.
-        calibration: Samples, and the activations of the analogue network on them.
+        calibration: Samples, and the activations of the analogue network on them; neurons of
+            which nothing is known are left alone.
         change: Changes the bias of a layer.
 
     Source: Li et al., "A Free Lunch From ANN", ICML 2021, section 3.4, the "light" pipeline.
@@ -40,8 +41,9 @@ def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Gra
     value = before
     for node in graph:
         layer = nodes.get(node.inputs[0]) if node.inputs else None
-        if isinstance(node, Spiking) and isinstance(layer, (Dense, Conv)):
-            mean = calibration.activations[node.name].mean
+        known = calibration.activations.get(node.name)
+        if known is not None and isinstance(node, Spiking) and isinstance(layer, (Dense, Conv)):
+            mean = known.mean
             wanted = mean / np.broadcast_to(node.unit.ravel(), mean.shape)
             corrected = _correct(layer, node, value, wanted, change)
             value = value + _difference(corrected, layer)

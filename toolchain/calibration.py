@@ -51,10 +51,18 @@ class Calibration:
     activations: Mapping[str, Activation] = field(default_factory=dict)
 
 
-def session(model: bytes) -> onnxruntime.InferenceSession:
-    """Return an onnxruntime session on the CPU that shares its cores with other sessions."""
+def session(model: bytes, *, as_written: bool = False) -> onnxruntime.InferenceSession:
+    """Return an onnxruntime session on the CPU that shares its cores with other sessions.
+
+    Args:
+        model: Serialized.
+        as_written: Run the nodes one by one as the file has them. Fusion is faster, and wrong
+            for some models: onnxruntime 1.31 merges zero padding into a max-pool.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -27,6 +27,7 @@ from toolchain.errors import EmitError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend import ImportedModel, import_model
 from toolchain.ir.archive import save_archive
+from toolchain.ir.features import features_of
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import decode, encode
 from toolchain.ir.size import count_neurons, count_synapses
@@ -255,7 +256,11 @@ class _Compilation:
             ladder=found.rungs,
             layers=report_layers(stages.prepared, program, x),
             warnings=tuple(self.warnings),
-            assumptions=self.target.assumptions,
+            assumptions=tuple(
+                self.target.assumptions[name]
+                for name in sorted(features_of(circuit))
+                if name in self.target.assumptions
+            ),
             files=tuple(sorted([REPORT, *_files(folder)])),
         )
 

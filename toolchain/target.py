@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -45,7 +45,8 @@ class Target:
         message_bits: Widest payload of a graded spike, sign included.
         convolution_groups: Most groups of a shared-weight convolution.
         formats: Those written when none is asked for, in order.
-        assumptions: Sentences for the report about what no document settles.
+        assumptions: What no document settles, as sentences for the report, by the name of the
+            circuit feature that relies on it (``toolchain.ir.features``).
     """
 
     name: str
@@ -60,7 +61,7 @@ class Target:
     message_bits: Limit
     convolution_groups: Limit
     formats: tuple[str, ...]
-    assumptions: tuple[str, ...] = ()
+    assumptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def weight_max(self) -> int:

@@ -280,7 +280,7 @@ def neuron_fields(lif: Lif) -> Data:
 
 
 def _per_neuron(values: IntArray, shape: Shape) -> IntArray:
-    """Return values of neurons in the file's order: ``(N,)``, ``(W, H, C)`` or, alike, ``(C,)``.
+    """Return values in the file's order: `(N,)`, `(W, H, C)`, or `(C,)` where alike in a channel.
 
     Stock netx and Lava broadcast the last axis, which is the channel.
     """

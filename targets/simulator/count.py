@@ -1,8 +1,8 @@
 """Count mode: the spike counts of a quantized network as plain integer layers.
 
-A frame of a population is one layer operation, whatever its levels (``toolchain.ir.counts``). Sums
-run in floating point of the width that holds them exactly: float32 where every partial sum stays
-below 2**24, else float64, which the registers of any target are far below.
+A frame of a population is one layer operation, whatever its levels (``toolchain.ir.counts``).
+Sums run in floating point of the width that holds them exactly: float32 where every partial sum
+stays below 2**24, else float64, which the registers of any target are far below.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Correct integer biases for what rounding the weights has changed on average.
 
 ``toolchain.bias_correction`` has the method. A step is a whole number of weight units, and is
-not taken where a register could not hold the new constant.
+not taken where a register could not hold the new constant. Copies that share a threshold keep
+sharing it: where a step leaves no room for other channels, the largest step gives way.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ def _raised(layer: Layer, neurons: Spiking, step: Floats, *, target: Target) -> 
     """Return the layer with its bias higher by about ``step`` thresholds, ``(C,)``."""
     units = np.rint(step * neurons.threshold.ravel()).astype(np.int64)
     shared = excess_of(demand_of(neurons, layer), neurons, target, own_thresholds=False)
-    excess = excess_of(
-        demand_of(neurons, _with_bias(layer, units)),
-        neurons,
-        target,
-        own_thresholds=bool(shared.any()),
-    )
-    units = np.where(excess, 0, units)
-    return _with_bias(layer, units) if units.any() else layer
+    while units.any():
+        raised = _with_bias(layer, units)
+        excess = excess_of(
+            demand_of(neurons, raised), neurons, target, own_thresholds=bool(shared.any())
+        )
+        if not excess.any():
+            return raised
+        largest = np.abs(units) == np.abs(units).max()
+        units = np.where(excess if units[excess].any() else largest, 0, units)
+    return layer
 
 
 def _with_bias(layer: Layer, units: Ints) -> Layer:

@@ -149,7 +149,7 @@ def _target(target: Target) -> str:
             f"most {target.threshold_max}, a bias is within ±{target.bias_max}, and a weight "
             f"of either sign is within ±{target.weight_max}.",
             f"- Formats written when none is asked for: {_listed(target.formats)}.",
-            *(f"- Assumed: {sentence}." for sentence in target.assumptions),
+            *(f"- Assumed: {sentence}." for sentence in target.assumptions.values()),
             "",
         ]
     )

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
 from toolchain.calibration import session
 from toolchain.data import Samples
 from toolchain.engine import ENGINES, Engine, Execution, Program
-from toolchain.errors import CompileError
+from toolchain.errors import CompileError, ImportModelError
 from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
 from toolchain.ir.reference import counts_of, decode, encode, evaluate
@@ -225,8 +226,20 @@ def decode_of(graph: Graph, x: npt.NDArray[Any]) -> tuple[Floats, Counts]:
 
 
 def source_runner(model: ImportedModel) -> Callable[[npt.NDArray[Any]], Floats]:
-    """Return a function that runs the source model in onnxruntime on ``(samples, ...)``."""
-    runner = session(model.model_bytes)
+    """Return a function that runs the source model in onnxruntime on ``(samples, ...)``.
+
+    Raises:
+        ImportModelError: This onnxruntime cannot run the model.
+    """
+    try:
+        runner = session(model.model_bytes, as_written=True)
+    except Exception as error:
+        raise ImportModelError(
+            f"onnxruntime {onnxruntime.__version__} cannot run the model, of opset "
+            f"{model.opset}: {str(error).splitlines()[0]}",
+            node=str(model.path),
+            hint="update onnxruntime, or export the model at an older opset",
+        ) from error
 
     def run(x: npt.NDArray[Any]) -> Floats:
         given = x.astype(model.input_dtype)

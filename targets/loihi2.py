@@ -22,6 +22,7 @@ TARGETS.register("loihi2")(
         message_bits=Limit(
             24, "bit", "lava-nc 0.10, graded spikes; 32 in the brief", "published"
         ),
+        neurons=Limit(1_048_576, "neurons", f"{_BRIEF}: 128 cores of 8,192", "published"),
         convolution_groups=Limit(
             127, "groups", "8-bit geometry registers of lava.proc.conv 0.10", "published"
         ),

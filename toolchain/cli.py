@@ -34,7 +34,7 @@ Compile a trained network from ONNX to a spiking network, and check every stage
 against the one before. 'snn-compile run --help' is about runs."""
 _NAMED = (
     ("--target", "loihi2", "TARGETS", "targets"),
-    ("--lowering", "temporal", "MAPPINGS", "toolchain.mapping"),
+    ("--lowering", "auto", "MAPPINGS", "toolchain.mapping"),
     ("--method", "mmse", "METHODS", "toolchain.conversion"),
 )
 _EXIT_CODES = """\

@@ -39,6 +39,8 @@ from toolchain.metrics import agreement
 from toolchain.report import Report, as_json
 from toolchain.rewriting import PASSES, Context, run_phase
 from toolchain.target import FORMATS, TARGETS, Target
+from toolchain.tuning.levels import AGREEMENT_WANTED, LEVELS_TRIED, choose_levels
+from toolchain.tuning.lowering import choose_lowering
 from toolchain.verification.ladder import Climb, Stages, climb, source_runner
 from toolchain.verification.layers import report_layers
 
@@ -48,9 +50,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 OPTIONS_FILE = "options.json"
 
-LEVELS_TRIED = (7, 15, 31, 63)
-LEVELS_AGREEMENT = 0.99
-"""``--levels auto`` takes the first of `LEVELS_TRIED` whose answers agree this often."""
+AUTO = "auto"
+"""The lowering that the compiler chooses."""
 
 _CALIBRATION_MAX = 512
 _SYNTHETIC_COUNT = 32
@@ -65,8 +66,8 @@ class Options:
         target: Name of a target.
         calibration: npz file with ``x``; `None` takes ``calibration.npz`` beside the model.
         test: npz file with ``x`` and ``y``; `None` verifies on the calibration samples.
-        levels: Largest spike count of a neuron in one window, 1 to 1023; `None` chooses.
-        lowering: Name of a lowering.
+        levels: Largest spike count of a neuron in one window; `None` chooses (`tuning.levels`).
+        lowering: Name of a lowering; ``auto`` chooses (`tuning.lowering`).
         method: Name of a conversion method.
         formats: Names of formats to write; `None` takes the target's that can be written.
         output: Folder of the build; `None` takes ``build/<model>-<target>``.
@@ -78,7 +79,7 @@ class Options:
     calibration: Path | None = None
     test: Path | None = None
     levels: int | None = 15
-    lowering: str = "temporal"
+    lowering: str = AUTO
     method: str = "mmse"
     formats: tuple[str, ...] | None = None
     output: Path | None = None
@@ -111,7 +112,8 @@ class _Compilation:
         self.formats = options.formats or self.target.formats
         for name in self.formats:
             FORMATS[name]
-        self.map = MAPPINGS[options.lowering]
+        if options.lowering != AUTO:
+            MAPPINGS[options.lowering]
         METHODS[options.method]
         self.folder = options.output or default_folder(options.model, options.target)
         require_replaceable(self.folder)
@@ -165,40 +167,40 @@ class _Compilation:
         calibration = calibrate(prepared, samples.x)
         context = dataclasses.replace(context, calibration=calibration)
         if self.options.levels is None:
-            context = self._choose_levels(model, prepared, context)
+            context = self._with_levels(model, prepared, context)
         return self._lowered(model, prepared, context, folder)
 
     def _lowered(
         self, model: ImportedModel, prepared: Graph, context: Context, folder: Path | None
     ) -> Stages:
+        if context.lowering == AUTO:
+            chosen = choose_lowering(prepared, context.levels, self.target)
+            context = dataclasses.replace(context, lowering=chosen)
         converted = self._phase(prepared, Phase.CONVERT, context)
         lowered = self._phase(converted, Phase.LOWER, context)
         quantized = self._phase(lowered, Phase.QUANTIZE, context)
-        program = Program(quantized, self.map(quantized, self.target), folder)
-        return Stages(model, prepared, converted, lowered, program)
+        circuit = MAPPINGS[context.lowering](quantized, self.target)
+        program = Program(quantized, circuit, folder)
+        return Stages(model, prepared, converted, lowered, program, context.lowering)
 
-    def _choose_levels(
-        self, model: ImportedModel, prepared: Graph, context: Context
-    ) -> Context:
-        """Take the fewest levels whose answers agree with the source network's."""
+    def _with_levels(self, model: ImportedModel, prepared: Graph, context: Context) -> Context:
         if context.calibration is None:
             return context
         x = context.calibration.x
         source = source_runner(model)(x)
-        best, best_share = context, -1.0
-        for levels in LEVELS_TRIED:
+
+        def agreement_of(levels: int) -> float:
             candidate = dataclasses.replace(context, levels=levels)
             program = self._lowered(model, prepared, candidate, None).program
-            share = agreement(_counted(program, x), source, program.graph.output.tail)
-            if share > best_share:
-                best, best_share = candidate, share
-            if share >= LEVELS_AGREEMENT:
-                return candidate
-        self.warnings.append(
-            f"no number of levels up to {LEVELS_TRIED[-1]} agrees on {LEVELS_AGREEMENT:.0%} of "
-            f"the calibration samples; {best.levels} levels agree on {best_share:.1%}"
-        )
-        return best
+            return agreement(_counted(program, x), source, program.graph.output.tail)
+
+        choice = choose_levels(agreement_of)
+        if not choice.is_enough:
+            self.warnings.append(
+                f"up to {LEVELS_TRIED[-1]} levels, no answers agree on {AGREEMENT_WANTED:.0%} of "
+                f"the calibration samples; with {choice.levels}, {choice.agreement:.1%} do"
+            )
+        return dataclasses.replace(context, levels=choice.levels)
 
     def _phase(self, graph: Graph, phase: Phase, context: Context) -> Graph:
         self.progress(phase.name.lower(), 0, 1)
@@ -242,7 +244,7 @@ class _Compilation:
         return Report(
             model={"name": named, "sha256": model.sha256},
             target=self.target.name,
-            lowering=self.options.lowering,
+            lowering=stages.lowering,
             method=self.options.method,
             levels=max((node.levels for node in graph.of_type(Spiking)), default=0),
             time_steps=circuit.latency,

@@ -43,6 +43,7 @@ class Target:
         bias_exponent: Largest exponent of the bias.
         weight_exponent: Largest exponent of a synapse.
         message_bits: Widest payload of a graded spike, sign included.
+        neurons: Neurons on one chip.
         convolution_groups: Most groups of a shared-weight convolution.
         formats: Those written when none is asked for, in order.
         assumptions: What no document settles, as sentences for the report, by the name of the
@@ -59,6 +60,7 @@ class Target:
     bias_exponent: Limit
     weight_exponent: Limit
     message_bits: Limit
+    neurons: Limit
     convolution_groups: Limit
     formats: tuple[str, ...]
     assumptions: Mapping[str, str] = field(default_factory=dict)

@@ -50,6 +50,7 @@ class Stages:
         converted: After `Phase.CONVERT`.
         lowered: After `Phase.LOWER`.
         program: Quantized and mapped, with its artifacts.
+        lowering: Name of the lowering it was mapped with.
     """
 
     model: ImportedModel
@@ -57,6 +58,7 @@ class Stages:
     converted: Graph
     lowered: Graph
     program: Program
+    lowering: str
 
 
 @dataclass(frozen=True, eq=False)

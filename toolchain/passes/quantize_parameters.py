@@ -110,7 +110,12 @@ def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _
             bound, finest = "observed", finer
         else:
             fit = dataclasses.replace(fit, seen=None)
-    shared = fit.finest(target)
+    if not free.own_thresholds:
+        return bound, finest
+    try:
+        shared = fit.finest(target)
+    except RangeError:
+        return bound, finest
     return bound, finest if _loss(shared, finest) > _LOSS_MAX else shared
 
 

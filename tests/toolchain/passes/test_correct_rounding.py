@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from toolchain.errors import ConversionError
@@ -99,6 +99,7 @@ def fits(graph, *, own_thresholds):
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
+@settings(max_examples=100)
 @given(st.randoms())
 def test_registers_that_held_a_population_still_hold_it(lowering, random):
     graph, context = rounded(random, lowering)

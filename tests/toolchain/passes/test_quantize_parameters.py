@@ -230,6 +230,16 @@ def test_neither_proof_nor_sharing_hides_what_the_other_costs():
     assert found["dense"].weight.min() > 100
 
 
+def test_a_constant_that_no_bias_register_holds_is_held_by_thresholds():
+    """A channel far below its threshold, as those that are hardly ever active are."""
+    graph = lowered("spatial", np.array([[7.9, -7.9], [0.02, 0.01]]), bias=[-4380.0, 0.1])
+
+    found = quantized(graph)
+
+    assert found["dense"].bias[0] < -TARGET.bias_max
+    assert found["act"].threshold.ravel()[0] == 16
+
+
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_sums_are_proved_where_that_costs_little(lowering):
     graph = lowered(lowering, numbers(3, 8), high=15)

@@ -143,10 +143,9 @@ def temporal_excess(demand: Demand, target: Target) -> Bools:
 
 def spatial_registers(demand: Demand, levels: int, target: Target) -> SpatialRegisters:
     """Return the registers of the spatial lowering: one threshold if biases can do the rest."""
-    shared = _with_one_threshold(demand, levels, target)
-    if bool((np.abs(shared.bias) <= target.bias_max).all()):
-        return shared
-    return _with_own_thresholds(demand, levels)
+    if spatial_excess(demand, levels, target, own_thresholds=False).any():
+        return _with_own_thresholds(demand, levels)
+    return _with_one_threshold(demand, levels, target)
 
 
 def spatial_excess(

@@ -127,7 +127,7 @@ def test_every_time_step_gives_the_counts_of_the_reference(lowering, random):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lowering", LOWERINGS)
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(st.randoms())
 def test_many_networks(lowering, random):
     check_circuit(random, lowering)

@@ -55,15 +55,17 @@ class Mixing(nn.Module):
         if windows < 1:
             raise TrainingError(f"windows is {windows}; it must be 1 or more")
         self.mode, self.windows = mode, windows
-        self.register_buffer("bound", torch.as_tensor(_bounds(mode, windows)))
+        pattern, divisor = _start(mode, windows)
+        self.register_buffer("pattern", torch.as_tensor(pattern), persistent=False)
+        self.register_buffer("divisor", torch.as_tensor(divisor), persistent=False)
         if mode != "uniform":
             self.mask = nn.Parameter(torch.zeros(windows, windows))
 
     def forward(self) -> Any:
         """Return the matrix."""
         if self.mode == "uniform":
-            return self.bound / 2
-        return self.bound * torch.sigmoid(self.mask)
+            return self.pattern / self.divisor
+        return self.pattern * (2 * torch.sigmoid(self.mask)) / self.divisor
 
     def assign(self, matrix: npt.NDArray[np.floating[Any]]) -> None:
         """Set the mask so that the matrix becomes ``matrix``, as near as the mode can say it.
@@ -73,7 +75,7 @@ class Mixing(nn.Module):
                 mode's range.
         """
         matrix = require_square(matrix, self.windows)
-        bound = self.bound.double().cpu().numpy()
+        bound = (2 * self.pattern.double() / self.divisor.double()).cpu().numpy()
         inside = np.where(bound > 0, (matrix > 0) & (matrix < bound), matrix == 0)
         if self.mode == "uniform" or not inside.all():
             raise TrainingError(
@@ -112,12 +114,15 @@ def require_square(
     return made
 
 
-def _bounds(mode: str, windows: int) -> npt.NDArray[np.float32]:
-    """Return twice the matrix that a mode starts with: the least upper bound of its entries."""
+def _start(mode: str, windows: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return what may differ from 0 as ones, and what divides each row, as whole numbers."""
+    pattern = np.ones((windows, windows), np.float32)
+    divisor = np.full((windows, 1), windows, np.float32)
     if mode == "lower":
-        start = np.tril(np.ones((windows, windows))) / np.arange(1, windows + 1)[:, None]
-    elif mode == "diagonal":
-        start = np.eye(windows)
-    else:
-        start = np.full((windows, windows), 1 / windows)
-    return np.asarray(2 * start, np.float32)
+        pattern, divisor = (
+            np.tril(pattern),
+            np.arange(1, windows + 1, dtype=np.float32)[:, None],
+        )
+    if mode == "diagonal":
+        pattern, divisor = np.eye(windows, dtype=np.float32), np.ones_like(divisor)
+    return pattern, divisor

@@ -136,7 +136,7 @@ def test_gradients_of_mixing_and_retention_follow_the_formulas():
 def test_uniform_mixing_without_leak_is_a_qcfs_of_all_levels_together(levels, windows, seed):
     random = np.random.default_rng(seed)
     made = neuron(levels, windows, threshold=0.5, mixing="uniform", initial=0.25)
-    made.mixing.bound.mul_(windows)  # whole sums instead of means, which thirds would round
+    made.mixing.divisor.fill_(1)  # whole sums instead of means, which thirds would round
     x = eighths(random, windows, 200)
 
     total = made.counts(made(torch.as_tensor(x))).sum(dim=0)

@@ -55,12 +55,15 @@ class Input(Node):
         order: Flat index into the model's input for each element of the output; `None` keeps
             the order.
         encoding: Integers that stand for the sample; `None` before conversion.
+        windows: Windows of a sample, each of ``source_shape``; with more than 1 the sample has
+            an axis of them before all others.
     """
 
     shape: Shape
     source_shape: Shape
     order: IndexArray | None = None
     encoding: Encoding | None = None
+    windows: int = 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``shape``; an input reads nothing."""

@@ -18,6 +18,7 @@ from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats, compute, counts_of
 from toolchain.ir.snn import Spiking
+from toolchain.ir.windows import run_windows
 
 
 def sweep(graph: Graph, x: npt.NDArray[np.generic]) -> Iterator[tuple[Node, Floats, Floats]]:
@@ -39,7 +40,15 @@ def sweep(graph: Graph, x: npt.NDArray[np.generic]) -> Iterator[tuple[Node, Floa
 def count(node: Node, x: Floats) -> Floats:
     """Return the output of one node for its input, both ``(batch, *shape)``, in counts."""
     if isinstance(node, Spiking):
-        return np.clip(np.floor((x + node.initial) / node.threshold), 0, node.levels)
+        return _counts(node, x)
     if isinstance(node, MaxPool):
         return windows(x, node.kernel, node.stride, node.padding, fill=-np.inf).max(axis=(4, 5))
     return counts_of(compute(node, x))
+
+
+def _counts(neurons: Spiking, a: Floats) -> Floats:
+    def fire(m: Floats, threshold: Floats) -> tuple[Floats, Floats]:
+        n = np.clip(np.floor(m / threshold), 0, neurons.levels)
+        return n, n
+
+    return run_windows(neurons, a, fire)

@@ -29,7 +29,8 @@ from toolchain.ir.ann import (
 from toolchain.ir.convolution import convolve, windows
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
-from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.snn import IntegrateFire, LmHt, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.windows import run_windows
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -50,7 +51,18 @@ class Train:
         return self.spikes.sum(axis=0, dtype=np.float64)
 
 
-Value: TypeAlias = Floats | Train
+@dataclass(frozen=True)
+class Windows:
+    """Values of several windows.
+
+    Attributes:
+        values: ``(batch, windows, *shape)``.
+    """
+
+    values: Floats
+
+
+Value: TypeAlias = Floats | Train | Windows
 
 
 def evaluate(graph: Graph, x: npt.NDArray[np.generic]) -> Mapping[str, Value]:
@@ -66,8 +78,19 @@ def evaluate(graph: Graph, x: npt.NDArray[np.generic]) -> Mapping[str, Value]:
     values: dict[str, Value] = {}
     for node in graph:
         inputs = [values[source] for source in node.inputs]
-        values[node.name] = compute(node, *(inputs or [np.asarray(x, np.float64)]))
+        values[node.name] = _by_window(node, *(inputs or [np.asarray(x, np.float64)]))
     return values
+
+
+def _by_window(node: Node, x: Value) -> Value:
+    """Compute a node in every window by itself, unless it knows of windows."""
+    if not isinstance(x, Windows) or isinstance(node, LmHt):
+        return compute(node, x)
+    if isinstance(node, Output):
+        return compute(node, x.values.mean(axis=1))
+    batch, windows = x.values.shape[:2]
+    y = counts_of(compute(node, x.values.reshape(batch * windows, *x.values.shape[2:])))
+    return Windows(y.reshape(batch, windows, *y.shape[1:]))
 
 
 def run(graph: Graph, x: npt.NDArray[np.generic]) -> Floats:
@@ -82,7 +105,10 @@ def spike_counts(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Floats]:
 
 
 def counts_of(value: Value) -> Floats:
-    """Return spike counts of a train, and other values as they are."""
+    """Return spike counts of a train, windows as channels, and other values as they are."""
+    if isinstance(value, Windows):
+        batch, windows, channels, *positions = value.values.shape
+        return value.values.reshape(batch, windows * channels, *positions)
     return value.counts if isinstance(value, Train) else value
 
 
@@ -114,7 +140,10 @@ def compute(node: Node, *inputs: Any) -> Value:
 
 @compute.register
 def _(node: Input, x: Floats) -> Value:
-    return encode(node, x)
+    if node.windows == 1:
+        return encode(node, x)
+    y = encode(node, x.reshape(-1, *node.source_shape))
+    return Windows(y.reshape(len(x), node.windows, *node.shape))
 
 
 @compute.register
@@ -159,7 +188,7 @@ def _(node: Rearrange, x: Value) -> Value:
                 *rows, *node.shape
             )
         )
-    return _rearrange(node, x)
+    return _rearrange(node, counts_of(x))
 
 
 @compute.register
@@ -174,25 +203,50 @@ def _(node: HostOp, x: Value) -> Value:
 
 @compute.register
 def _(node: MultiThreshold, x: Value) -> Value:
-    m = node.initial + counts_of(x)
-    return np.clip(np.floor(m / node.threshold), 0, node.levels)
+    def fire(m: Floats, threshold: Floats) -> tuple[Floats, Floats]:
+        n = np.clip(np.floor(m / threshold), 0, node.levels)
+        return n, n
+
+    return run_windows(node, counts_of(x), fire)
+
+
+@compute.register
+def _(node: LmHt, x: Value) -> Value:
+    if isinstance(x, Windows):
+        current = np.moveaxis(x.values, 1, 0)
+    else:
+        current = np.broadcast_to(counts_of(x), (node.windows, *counts_of(x).shape))
+    v = np.full(current.shape[1:], node.initial)
+    sent = []
+    for mixed in np.tensordot(node.mixing.astype(np.float64), current, axes=1):
+        m = node.retention * v + mixed
+        y = node.threshold * np.clip(np.floor(m / node.threshold), 0, node.levels)
+        v = m - y
+        sent.append(y)
+    return Windows(np.stack(sent, axis=1))
 
 
 @compute.register
 def _(node: IntegrateFire, x: Value) -> Value:
-    m = node.initial + counts_of(x)
-    train = []
-    for _ in range(node.levels):
-        spikes = m >= node.threshold
-        m = m - node.threshold * spikes
-        train.append(spikes)
-    return Train(np.stack(train))
+    def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
+        train = []
+        for _ in range(node.levels):
+            spikes = m >= threshold
+            m = m - threshold * spikes
+            train.append(spikes)
+        spikes = np.stack(train)
+        return spikes, spikes.sum(axis=0, dtype=np.float64)
+
+    return Train(run_windows(node, counts_of(x), fire, axis=2))
 
 
 @compute.register
 def _(node: ThresholdBank, x: Value) -> Value:
-    m = node.initial + counts_of(x)
-    return Train(np.stack([m >= k * node.threshold for k in range(1, node.levels + 1)]))
+    def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
+        spikes = np.stack([m >= k * threshold for k in range(1, node.levels + 1)])
+        return spikes, spikes.sum(axis=0, dtype=np.float64)
+
+    return Train(run_windows(node, counts_of(x), fire, axis=2))
 
 
 @compute.register

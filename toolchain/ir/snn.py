@@ -5,6 +5,11 @@ The output of a neuron is its *spike count* in a window, 0 to ``levels``. After 
 lowering the train runs over time steps, in the spatial one over copies of the neuron; what
 follows sums it either way.
 
+A sample may have several *windows*. They are channels: the first ``C / windows`` channels are
+window 1, the next ones window 2, and so on, so that layers mix windows as they mix channels.
+Only the neurons know of them, because an earlier window inhibits the later ones of the same
+neuron.
+
 The parameters are real numbers until quantization and integers after it.
 """
 
@@ -19,6 +24,7 @@ from toolchain.ir.node import Array, Node, Shape
 
 _ZERO = np.zeros(())
 _ONE = np.ones(())
+_NONE = np.zeros((), np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +40,9 @@ class Spiking(Node):
             ``(C,)``; set by quantization.
         high: Largest sum of positive input currents, likewise.
         bound: ``proved`` for every possible input, or ``observed`` on samples.
+        windows: Windows of one sample, >= 1.
+        lateral: What each spike of an earlier window takes from the potential of a later one,
+            ``(later, earlier, C / windows)``, 0 unless ``earlier < later``.
         unit: What one spike stands for in the analogue network, in units of its activation.
             Nothing is computed with it; reports compare the two networks by it.
     """
@@ -45,6 +54,8 @@ class Spiking(Node):
     low: Array = field(default_factory=lambda: _ZERO)
     high: Array = field(default_factory=lambda: _ZERO)
     bound: str = ""
+    windows: int = 1
+    lateral: Array = field(default_factory=lambda: _NONE)
 
     def __post_init__(self) -> None:
         self._require(self.levels >= 1, f"levels is {self.levels}; it must be 1 or more")
@@ -56,6 +67,14 @@ class Spiking(Node):
         """Return the shape of the input."""
         self._broadcasts("threshold", inputs[0])
         self._broadcasts("initial", inputs[0])
+        self._require(
+            inputs[0][0] % self.windows == 0,
+            f"has {inputs[0][0]} channels, which are not {self.windows} windows",
+        )
+        if self.windows > 1:
+            wanted = (self.windows, self.windows, inputs[0][0] // self.windows)
+            found = np.shape(self.lateral)
+            self._require(found == wanted, f"lateral has shape {found}; {wanted} is needed")
         return inputs[0]
 
 
@@ -65,11 +84,63 @@ class MultiThreshold(Spiking):
 
     With the input summed over a window, ``a``::
 
-        m = initial + a
-        n = clip(floor(m / threshold), 0, levels)           spike count of the window
+        m[t] = initial[t] + a[t] - sum(lateral[t, s] * n[s] for s < t)
+        n[t] = clip(floor(m[t] / threshold[t]), 0, levels)          spike count of window t
 
-    Source: the M-HT neuron of LM-HT (Hao et al., NeurIPS 2024, equations 5-6) in one window.
+    Source: the M-HT neuron of LM-HT (Hao et al., NeurIPS 2024, equations 5-6), its memory from
+    window to window unfolded into ``initial``, ``a`` and ``lateral``
+    (``toolchain.passes.unroll_windows``).
     """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LmHt(Node):
+    """Trained multi-threshold neurons with a memory and a mixing matrix over windows.
+
+    With the input current ``x[j]`` of window ``j`` (from a layer without windows: the same in
+    all of them), for ``t = 1 .. windows``::
+
+        a[t] = sum(mixing[t, j] * x[j] for all j)
+        m[t] = retention * v[t-1] + a[t]                     v[0] = initial
+        n[t] = clip(floor(m[t] / threshold), 0, levels)
+        v[t] = m[t] - n[t] * threshold
+        y[t] = n[t] * threshold                              what the next layer reads
+
+    Attributes:
+        levels: Largest spike count in a window, >= 1.
+        threshold: > 0, in units of the input current.
+        mixing: ``(windows, windows)``; row = receiving window, column = sending window.
+        retention: Share of the membrane potential kept from window to window, 0 to 1.
+        initial: Membrane potential before the first window.
+
+    Source: Hao et al., "LM-HT SNN", NeurIPS 2024, equations 5-7.
+    """
+
+    levels: int
+    threshold: float
+    mixing: Array
+    retention: float = 1.0
+    initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._require(self.levels >= 1, f"levels is {self.levels}; it must be 1 or more")
+        self._require(self.threshold > 0, f"threshold is {self.threshold}; it must be above 0")
+        self._require(
+            self.mixing.ndim == 2 and self.mixing.shape[0] == self.mixing.shape[1] > 0,
+            f"mixing has shape {self.mixing.shape}; it must be square",
+        )
+        self._require(
+            0 <= self.retention <= 1, f"retention is {self.retention}; it must be 0 to 1"
+        )
+
+    @property
+    def windows(self) -> int:
+        """Number of windows of a sample."""
+        return len(self.mixing)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the input, of one window."""
+        return inputs[0]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

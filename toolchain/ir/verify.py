@@ -21,14 +21,14 @@ from toolchain.ir.ann import (
 )
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.snn import IntegrateFire, LmHt, MultiThreshold, OrPool, Spiking, ThresholdBank
 
 _LINEAR = (Dense, Conv)
 _FRAME = (Input, Output, Dense, Conv, Rearrange)
 
 ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
-    Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, HostOp),
-    Phase.PREPARE: (*_FRAME, MaxPool, Relu),
+    Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, LmHt, HostOp),
+    Phase.PREPARE: (*_FRAME, MaxPool, Relu, LmHt),
     Phase.CONVERT: (*_FRAME, MaxPool, MultiThreshold),
     Phase.LOWER: (*_FRAME, OrPool, IntegrateFire, ThresholdBank),
     Phase.QUANTIZE: (*_FRAME, OrPool, IntegrateFire, ThresholdBank),
@@ -105,7 +105,7 @@ def _verify_alternation(graph: Graph) -> None:
                 node=node.name,
                 hint="merge the two layers, or put a Relu between them",
             )
-        if isinstance(node, (Relu, Spiking)) and not isinstance(source, _LINEAR):
+        if isinstance(node, (Relu, LmHt, Spiking)) and not isinstance(source, _LINEAR):
             raise VerifyError(
                 "is an activation that no convolution or dense layer feeds",
                 node=node.name,
@@ -123,7 +123,9 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
     """Check that pools read activations, and that only dense layers read what is flattened."""
     for node in graph:
         where = node.origin[0] if node.origin else node.name
-        if isinstance(node, MaxPool) and not isinstance(graph.feeder(node), (Relu, Spiking)):
+        if isinstance(node, MaxPool) and not isinstance(
+            graph.feeder(node), (Relu, LmHt, Spiking)
+        ):
             raise VerifyError(
                 "pools what is no activation, and only spikes can be pooled",
                 node=where,
@@ -142,7 +144,7 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
 
 def _verify_integers(graph: Graph) -> None:
     for node in graph:
-        for name in ("weight", "bias", "threshold", "initial"):
+        for name in ("weight", "bias", "threshold", "initial", "lateral"):
             value = getattr(node, name, None)
             if value is not None and np.asarray(value).dtype.kind != "i":
                 raise VerifyError(f"{name} is not an integer", node=node.name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from toolchain.errors import CapacityError
 from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange
 from toolchain.ir.graph import Graph
@@ -29,6 +31,8 @@ class Draft:
         populations: So far, in order of depth.
         synapses: So far.
         windows: When each source and population spikes, by its name.
+        starts: In which step each window of it begins to spike, by its name.
+        length: For how many steps, by its name.
         readout: Where the outputs are read, once it has been added.
     """
 
@@ -38,6 +42,8 @@ class Draft:
     populations: list[Lif] = field(default_factory=list)
     synapses: list[Synapse] = field(default_factory=list)
     windows: dict[str, Window] = field(default_factory=dict)
+    starts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    length: dict[str, int] = field(default_factory=dict)
     readout: Readout | None = None
 
     @property
@@ -45,10 +51,34 @@ class Draft:
         """Time steps from a sample's first step to its readout, inclusive."""
         return self.readout.step + 1 if self.readout is not None else 0
 
-    def ready(self, name: str) -> int:
-        """Return the step in which the last spike of a source or population has arrived."""
-        window = self.windows[name]
-        return window.start + window.length
+    def ready(self, layer: Dense | Conv) -> int:
+        """Return the step in which the last spike that a layer reads has arrived."""
+        return self.ready_windows(layer, 1)[0]
+
+    def ready_windows(self, layer: Dense | Conv, windows: int) -> tuple[int, ...]:
+        """Return the step in which all has arrived that a window of the neurons behind reads.
+
+        Args:
+            layer: Its weights say which windows of its inputs a window reads.
+            windows: Of the neurons behind the layer.
+        """
+        source = self.behind(layer)
+        starts, length = self.starts[source], self.length[source]
+        rows, columns = len(layer.weight) // windows, layer.weight.shape[1] // len(starts)
+        blocks = layer.weight.reshape(windows, rows, len(starts), columns, -1)
+        reads = blocks.any(axis=(1, 3, 4)) if len(starts) > 1 else np.ones((windows, 1), bool)
+        return tuple(
+            max(start + length for start, is_read in zip(starts, row, strict=True) if is_read)
+            if row.any()
+            else 1
+            for row in reads
+        )
+
+    def fires(self, name: str, starts: tuple[int, ...], length: int, copies: int = 1) -> None:
+        """Note when a source or population spikes: ``length`` steps from each of ``starts``."""
+        whole = max(starts) + length - min(starts)
+        self.windows[name] = Window(min(starts), whole, copies)
+        self.starts[name], self.length[name] = starts, length
 
     def add_input(self, node: Input) -> None:
         """Add the source that carries the samples."""
@@ -57,7 +87,7 @@ class Draft:
         bits = node.encoding.message_bits
         self.require_message(bits, node.name)
         self.sources.append(Source(name=node.name, shape=node.shape, message_bits=bits))
-        self.windows[node.name] = Window(0, 1)
+        self.fires(node.name, (0,), 1)
 
     def add_pool(self, node: OrPool) -> None:
         """Add memoryless neurons that spike iff any in their window did a step before."""
@@ -75,7 +105,8 @@ class Draft:
             )
         )
         self.synapses.append(pool_synapse(node, source, channels, self.target))
-        self.windows[node.name] = Window(window.start + 1, window.length, window.copies)
+        later = tuple(start + 1 for start in self.starts[source])
+        self.fires(node.name, later, self.length[source], window.copies)
 
     def add_layer(self, layer: Dense | Conv, target: str, copies: int) -> None:
         """Add the synapse of a layer into a population with ``copies`` neurons a unit."""
@@ -104,7 +135,7 @@ class Draft:
             )
         )
         self.add_layer(layer, name, copies=1)
-        self.readout = Readout(name, self.ready(self.behind(layer)))
+        self.readout = Readout(name, self.ready(layer))
 
     def behind(self, node: Node) -> str:
         """Return the name of the source or population whose spikes ``node`` reads.

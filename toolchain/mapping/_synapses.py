@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -98,19 +98,56 @@ def self_inhibition(population: str, threshold: Ints) -> tuple[SparseSynapse, ..
 
     Args:
         population: Name of the population.
-        threshold: ``(neurons,)``, > 0. One synapse holds all of them if a common power of two
-            leaves at most 7 bits; else there is one for each digit.
+        threshold: ``(neurons,)``, > 0.
     """
-    exponent = max(int(threshold.max()).bit_length() - DIGIT_BITS, 0)
-    digits = [(threshold >> exponent, exponent)]
-    if np.any(threshold % (1 << exponent)):
-        digits = [(digit, DIGIT_BITS * place) for place, digit in enumerate(spread(threshold))]
+    return _inhibition(population, "reset", scipy.sparse.diags(threshold, dtype=np.int64))
+
+
+def lateral_inhibition(
+    population: str, lateral: Ints, shape: Shape
+) -> tuple[SparseSynapse, ...]:
+    """Return the synapses by which earlier windows of a neuron inhibit later ones.
+
+    Args:
+        population: Name of the population.
+        lateral: ``(later, earlier, channels of a window)``, >= 0.
+        shape: Of the population, its windows one after the other.
+    """
+    windows = len(lateral)
+    positions = int(np.prod(shape)) // (windows * lateral.shape[2])
+    blocks = [
+        [
+            scipy.sparse.diags(np.repeat(lateral[later, earlier], positions), dtype=np.int64)
+            for earlier in range(windows)
+        ]
+        for later in range(windows)
+    ]
+    return _inhibition(population, "lateral", scipy.sparse.bmat(blocks))
+
+
+def _inhibition(population: str, purpose: str, amount: Any) -> tuple[SparseSynapse, ...]:
+    """Return synapses that subtract ``amount`` ``(to, from)`` >= 0 for each spike.
+
+    One synapse holds all of it if a common power of two leaves at most 7 bits; else there is
+    one for each digit.
+    """
+    matrix: Any = scipy.sparse.csr_matrix(amount)
+    matrix.eliminate_zeros()
+    if matrix.nnz == 0:
+        return ()
+    exponent = max(int(matrix.data.max()).bit_length() - DIGIT_BITS, 0)
+    digits = [(matrix.data >> exponent, exponent)]
+    if np.any(matrix.data % (1 << exponent)):
+        spread_out = spread(matrix.data)
+        digits = [(digit, DIGIT_BITS * place) for place, digit in enumerate(spread_out)]
     return tuple(
         SparseSynapse(
-            name=f"{population}/reset{place}",
+            name=f"{population}/{purpose}{place}",
             source=population,
             target=population,
-            weight=scipy.sparse.csr_matrix(scipy.sparse.diags(-digit, dtype=np.int64)),
+            weight=scipy.sparse.csr_matrix(
+                (-digit, matrix.indices, matrix.indptr), matrix.shape
+            ),
             weight_exponent=shift,
         )
         for place, (digit, shift) in enumerate(digits)

@@ -10,9 +10,10 @@ A sample passes one layer a step, and a new one may follow in every step.
 
 from __future__ import annotations
 
+from toolchain.errors import CapacityError
 from toolchain.ir.ann import Input, Output
 from toolchain.ir.graph import Graph
-from toolchain.ir.mapped import Circuit, Lif, Window
+from toolchain.ir.mapped import Circuit, Lif
 from toolchain.ir.snn import OrPool, ThresholdBank
 from toolchain.mapping import MAPPINGS
 from toolchain.mapping._draft import UNITY, Draft, layer_of
@@ -41,6 +42,13 @@ def map_spatial(graph: Graph, target: Target) -> Circuit:
 
 
 def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
+    if node.windows > 1:
+        raise CapacityError(
+            f"has {node.windows} windows, which inhibit one another; in the spatial lowering "
+            "neurons have no memory for that",
+            node=node.name,
+            hint="use --lowering temporal",
+        )
     shape = draft.graph.shapes[node.name]
     layer = layer_of(draft.graph, node)
     registers = spatial_registers(demand_of(node, layer), node.levels, draft.target)
@@ -58,5 +66,5 @@ def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
             bias_mantissa=registers.bias.reshape(arranged),
         )
     )
-    draft.windows[node.name] = Window(draft.ready(draft.behind(layer)), 1, node.levels)
+    draft.fires(node.name, (draft.ready(layer),), 1, node.levels)
     draft.add_layer(layer, node.name, copies=node.levels)

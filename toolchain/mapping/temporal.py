@@ -23,18 +23,29 @@ self-inhibition has arrived.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse
 
-from toolchain.ir.ann import Input, Output
+from toolchain.ir.ann import Conv, Dense, Input, Output
 from toolchain.ir.graph import Graph
-from toolchain.ir.mapped import Circuit, Lif, Source, SparseSynapse, Window
+from toolchain.ir.mapped import Circuit, Lif, Source, SparseSynapse
 from toolchain.ir.snn import IntegrateFire, OrPool
 from toolchain.mapping import MAPPINGS
 from toolchain.mapping._draft import UNITY, Draft, layer_of
-from toolchain.mapping._synapses import DIGIT_BITS, mantissas, self_inhibition, spread
+from toolchain.mapping._synapses import (
+    DIGIT_BITS,
+    lateral_inhibition,
+    mantissas,
+    self_inhibition,
+    spread,
+)
 from toolchain.registers import TemporalRegisters, demand_of, temporal_registers
 from toolchain.target import Target
+
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 
 @MAPPINGS.register("temporal")
@@ -70,37 +81,48 @@ def _add_neurons(draft: Draft, node: IntegrateFire) -> None:
             decay_v=UNITY,
         )
     )
-    draft.windows[node.name] = Window(draft.ready(draft.behind(layer)), node.levels)
+    draft.fires(node.name, _starts(draft, node, layer), node.levels)
     draft.add_layer(layer, node.name, copies=1)
     _add_gate(draft, node.name, registers)
     threshold = np.broadcast_to(node.threshold, shape).ravel()
     draft.synapses.extend(self_inhibition(node.name, threshold))
+    if node.windows > 1:
+        draft.synapses.extend(lateral_inhibition(node.name, node.lateral, shape))
+
+
+def _starts(draft: Draft, node: IntegrateFire, layer: Dense | Conv) -> tuple[int, ...]:
+    """Return the first fire step of each window: when all it reads has arrived."""
+    starts: list[int] = []
+    for window, ready in enumerate(draft.ready_windows(layer, node.windows)):
+        inhibiting = [
+            start + node.levels
+            for earlier, start in enumerate(starts)
+            if node.lateral[window, earlier].any()
+        ]
+        starts.append(max([ready, *inhibiting]))
+    return tuple(starts)
 
 
 def _add_gate(draft: Draft, name: str, registers: TemporalRegisters) -> None:
     """Add the source that sets, opens and closes a population, with its synapse."""
-    population, window = draft.populations[-1], draft.windows[name]
+    population, starts = draft.populations[-1], draft.starts[name]
     positions = int(np.prod(population.shape)) // len(registers.start)
     start = np.broadcast_to(registers.start, (len(registers.start), positions)).ravel()
     digits = spread(start)
-    weight = np.stack([*digits, np.ones_like(start)], axis=1)
-    mantissa, exponent = mantissas(weight)
+    own_window = np.repeat(
+        np.eye(len(starts), dtype=np.int64), start.size // len(starts), axis=0
+    )
+    mantissa, exponent = mantissas(np.column_stack([*digits, own_window]))
     units = [1 << DIGIT_BITS * place for place in range(len(digits))]
-    closed = [*(0 for _ in units), -registers.gate]
-    opened = [*(0 for _ in units), registers.gate]
-    waits = window.start > 1
-    events = [(0, [*units, -registers.gate if waits else 0])]
-    if waits:
-        events.append((window.start - 1, opened))
-    events.append((window.start + window.length - 1, closed))
-    bits = max(abs(value) for _, values in events for value in values).bit_length() + 1
+    events = _gate_events(units, registers.gate, starts, draft.length[name])
+    bits = max(int(np.abs(values).max()) for values in events.values()).bit_length() + 1
     draft.require_message(bits, name)
     draft.sources.append(
         Source(
             name=f"{name}/gate",
-            shape=(len(units) + 1,),
+            shape=(len(units) + len(starts),),
             message_bits=bits,
-            events=tuple((step, np.array(values, np.int64)) for step, values in events),
+            events=tuple(sorted(events.items())),
         )
     )
     draft.synapses.append(
@@ -112,3 +134,23 @@ def _add_gate(draft: Draft, name: str, registers: TemporalRegisters) -> None:
             weight_exponent=exponent,
         )
     )
+
+
+def _gate_events(
+    units: list[int], gate: int, starts: tuple[int, ...], length: int
+) -> dict[int, Ints]:
+    """Return what the source sends, by step: digits' units, then one gate for each window."""
+    events: dict[int, Ints] = {}
+
+    def send(step: int, index: int, value: int) -> None:
+        nothing = np.zeros(len(units) + len(starts), np.int64)
+        events.setdefault(step, nothing)[index] += value
+
+    for index, unit in enumerate(units):
+        send(0, index, unit)
+    for index, start in enumerate(starts, len(units)):
+        if start > 1:
+            send(0, index, -gate)
+            send(start - 1, index, gate)
+        send(start + length - 1, index, -gate)
+    return events

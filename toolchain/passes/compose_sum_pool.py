@@ -28,6 +28,7 @@ from toolchain.ir.ann import Conv, Dense, Output, Rearrange, Relu, SumPool
 from toolchain.ir.convolution import windows
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Shape
+from toolchain.ir.snn import LmHt
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 
@@ -50,7 +51,7 @@ def _compose(graph: Graph, pool: SumPool) -> Graph:
             return _with_dense_after(graph, pool, user, dense)
     if isinstance(layer, Conv) and graph.only_user(layer.name) is pool:
         return _with_convolution_before(graph, layer, pool)
-    if isinstance(user, (Relu, Output)):
+    if isinstance(user, (Relu, LmHt, Output)):
         return graph.swap(_as_convolution(pool, graph.shapes[pool.name][0]))
     return graph
 

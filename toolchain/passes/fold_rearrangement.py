@@ -16,6 +16,7 @@ import numpy as np
 from toolchain.ir.ann import Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, IndexArray, Node, Shape
+from toolchain.ir.snn import LmHt
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 
@@ -32,7 +33,7 @@ def _fold(graph: Graph, node: Rearrange) -> Graph:
     if isinstance(before, (Input, Rearrange)) and graph.only_user(before.name) is node:
         order = _composed(before.order, node.order)
         return _absorb(graph, node, dataclasses.replace(before, shape=node.shape, order=order))
-    if isinstance(after, Relu):
+    if isinstance(after, (Relu, LmHt)):
         return graph.exchange(node.name)
     folded = None if after is None else _into(after, node, graph.shapes[before.name])
     if folded is None:

@@ -36,7 +36,7 @@ from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sum
 from toolchain.errors import RangeError
 from toolchain.ir.ann import Conv, Dense, Output
 from toolchain.ir.graph import Graph, Phase
-from toolchain.ir.node import Node
+from toolchain.ir.node import Array, Node
 from toolchain.ir.snn import IntegrateFire, Spiking, ThresholdBank
 from toolchain.registers import Demand, excess_of, shared_exponent
 from toolchain.rewriting import Context, compiler_pass
@@ -83,7 +83,8 @@ def _population(
     fit = _Fit(layer, neurons, input_range(graph, layer))
     bound, fitted = _chosen(fit, context.target, seen)
     per_channel = (-1, *(1 for _ in graph.shapes[neurons.name][1:]))
-    threshold, start = fitted.threshold, fitted.threshold // 2
+    threshold = fitted.threshold
+    start = np.floor(_per_channel(neurons.initial, threshold) * threshold).astype(np.int64)
     bias = fitted.constant - start[:, None]
     shape = per_channel if bias.shape[1] == 1 else graph.shapes[neurons.name]
     return (
@@ -95,6 +96,7 @@ def _population(
             low=fitted.low,
             high=fitted.high,
             bound=bound,
+            lateral=_lateral(neurons, threshold),
         ),
     )
 
@@ -195,6 +197,7 @@ class _Fit:
             low, high = proved_sums(dataclasses.replace(self.layer, weight=weight), *self.range)
         else:
             low, high = (_MARGIN * side * threshold for side in self.seen)
+        low = low + self.neurons.levels * _taken(_lateral(self.neurons, threshold), threshold)
         channels = len(threshold)
         bias = np.asarray(self.layer.bias + self.neurons.initial, np.float64)
         if bias.size == 1:
@@ -207,6 +210,23 @@ class _Fit:
             high=np.ceil(high).astype(np.int64),
             weight=weight,
         )
+
+
+def _lateral(neurons: Spiking, threshold: Ints) -> Ints:
+    """Return in integers what spikes of earlier windows take from later ones."""
+    if neurons.windows == 1:
+        return np.zeros((), np.int64)
+    per_window = threshold.reshape(neurons.windows, 1, -1)
+    return np.rint(neurons.lateral * per_window).astype(np.int64)
+
+
+def _taken(lateral: Ints, threshold: Ints) -> Ints:
+    """Return what one spike of each earlier window takes from a channel in all, ``(C,)``."""
+    return lateral.sum(axis=1).ravel() if lateral.ndim else np.zeros_like(threshold)
+
+
+def _per_channel(value: Array, threshold: Ints) -> Array:
+    return np.broadcast_to(np.asarray(value).ravel(), threshold.shape)
 
 
 def _loss(coarse: _Integers, fine: _Integers) -> float:

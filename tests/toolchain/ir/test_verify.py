@@ -159,7 +159,7 @@ def test_the_message_of_what_is_left_lists_what_may_be():
 
     assert str(error.value) == (
         "verify at 'sum': SumPool is left after prepare; what may be is Input, Output, Dense, "
-        "Conv, Rearrange, MaxPool, Relu\n"
+        "Conv, Rearrange, MaxPool, Relu, LmHt\n"
         "  hint: use a pool whose windows cover its input exactly"
     )
 

@@ -276,7 +276,7 @@ def test_a_scale_of_positions_is_left_between_convolutions_and_refused(scale, sh
 
     assert str(error.value) == (
         "verify at 'affine': Affine is left after prepare; what may be is Input, Output, "
-        "Dense, Conv, Rearrange, MaxPool, Relu\n"
+        "Dense, Conv, Rearrange, MaxPool, Relu, LmHt\n"
         "  hint: put the normalization directly before or after a convolution or dense layer"
     )
 

@@ -95,6 +95,7 @@ def climb(
         progress: Told the rung, the samples done and the samples in all.
     """
     ladder = _Ladder(stages)
+    progress("verify", 0, len(samples.x))
     for start, chunk in _chunks(stages, samples):
         ladder.add(start, chunk)
         progress("verify", start + len(chunk.x), len(samples.x))

@@ -1,0 +1,47 @@
+"""What a benchmark runs on, and how much of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+PACKAGES = ("numpy", "scipy", "onnxruntime", "lava-nc", "lava-dl")
+
+
+def restrict_to(threads: int) -> None:
+    """Give this process and all it starts as many cores and threads.
+
+    To be called before numpy is imported, which reads the number of threads once.
+    """
+    if "numpy" in sys.modules:
+        raise RuntimeError("numpy was imported before the number of threads was set")
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def describe_machine(threads: int) -> str:
+    """Return processor, cores, load, versions and date in two lines."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, restricted to "
+        f"{threads} cores and {threads} threads, load {load} at the start\n"
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"{versions}, {datetime.now(timezone.utc):%Y-%m-%d}"
+    )
+
+
+def write(text: str) -> None:
+    """Write ``text`` to the terminal at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -11,6 +11,7 @@ has the quotient ``k - 1 / threshold``, and the next number below ``k`` is neare
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import singledispatch
@@ -25,6 +26,7 @@ from toolchain.ir.convolution import convolve, windows
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.snn import Spiking
+from toolchain.ir.windows import run_windows
 
 Values: TypeAlias = npt.NDArray[Any]
 
@@ -70,21 +72,27 @@ class _Step:
     """One node with its parameters in the type that its sums need."""
 
     def __init__(self, graph: Graph, node: Node) -> None:
-        self.node = node
+        self.node: Node = node
         self.parameters: dict[str, Values] = {}
-        if isinstance(node, (Dense, Conv)):
-            self._hold(_largest_sum(graph, node), weight=node.weight, bias=node.bias)
         if isinstance(node, Spiking):
-            layer = graph.producer(node)
-            sums = _largest_sum(graph, layer) if isinstance(layer, (Dense, Conv)) else np.inf
-            potential = sums + _magnitude(node.initial)
-            largest = max(potential, node.levels * _magnitude(node.threshold))
-            self._hold(largest, threshold=node.threshold, initial=node.initial)
+            dtype = _exact_type(_largest_potential(graph, node))
+            self.node = dataclasses.replace(
+                node,
+                threshold=np.asarray(node.threshold, dtype),
+                initial=np.asarray(node.initial, dtype),
+                lateral=np.asarray(node.lateral, dtype),
+            )
+        if isinstance(node, (Dense, Conv)):
+            dtype = _exact_type(_largest_sum(graph, node))
+            self.parameters = {
+                "weight": node.weight.astype(dtype),
+                "bias": np.asarray(node.bias, dtype),
+            }
 
-    def _hold(self, largest: float, **parameters: Values) -> None:
-        """Keep parameters in the narrowest type that holds integers up to ``largest``."""
-        dtype = np.float32 if largest < 2**_EXACT_BITS else np.float64
-        self.parameters = {name: np.asarray(value, dtype) for name, value in parameters.items()}
+
+def _exact_type(largest: float) -> type[np.float32] | type[np.float64]:
+    """Return the narrowest type that holds all integers up to ``largest``."""
+    return np.float32 if largest < 2**_EXACT_BITS else np.float64
 
 
 def _largest_sum(graph: Graph, layer: Dense | Conv) -> float:
@@ -93,8 +101,17 @@ def _largest_sum(graph: Graph, layer: Dense | Conv) -> float:
     return float(sums.max()) + _magnitude(layer.bias)
 
 
+def _largest_potential(graph: Graph, neurons: Spiking) -> float:
+    """Return what no potential and no ``levels * threshold`` exceeds."""
+    layer = graph.producer(neurons)
+    sums = _largest_sum(graph, layer) if isinstance(layer, (Dense, Conv)) else np.inf
+    inhibition = neurons.windows * neurons.levels * _magnitude(neurons.lateral)
+    potential = sums + _magnitude(neurons.initial) + inhibition
+    return max(potential, neurons.levels * _magnitude(neurons.threshold))
+
+
 def _magnitude(values: Values) -> float:
-    return float(np.abs(np.asarray(values)).max())
+    return float(np.abs(values).max())
 
 
 def _run(layers: list[_Step], x: Values) -> tuple[Values, dict[str, Values]]:
@@ -131,10 +148,13 @@ def _(node: Conv, x: Values, parameters: Mapping[str, Values]) -> Values:
 
 @_apply.register
 def _(node: Spiking, x: Values, parameters: Mapping[str, Values]) -> Values:
-    potential: Values = x + parameters["initial"]
-    potential /= parameters["threshold"]
-    np.clip(potential, 0, node.levels, out=potential)
-    return np.floor(potential, out=potential).astype(np.float32, copy=False)
+    def fire(m: Values, threshold: Values) -> tuple[Values, Values]:
+        m /= threshold
+        np.clip(m, 0, node.levels, out=m)
+        n = np.floor(m, out=m)
+        return n, n
+
+    return run_windows(node, x, fire).astype(np.float32, copy=False)
 
 
 @_apply.register

@@ -6,6 +6,7 @@ import numpy as np
 
 from toolchain.ir.ann import MaxPool, Relu
 from toolchain.ir.graph import Graph
+from toolchain.ir.snn import LmHt
 from toolchain.target import Target
 
 
@@ -15,11 +16,15 @@ def choose_lowering(prepared: Graph, levels: int, target: Target) -> str:
     The spatial lowering answers in one time step a layer and is the one that all formats can
     say, but takes ``levels`` times the neurons.
 
+    Networks of several windows need a memory, which only the temporal lowering has.
+
     Args:
         prepared: After `Phase.PREPARE`.
         levels: Copies of each neuron in the spatial lowering.
         target: The chip.
     """
-    populations = prepared.of_type(Relu) + prepared.of_type(MaxPool)
+    if any(node.windows > 1 for node in prepared.of_type(LmHt)):
+        return "temporal"
+    populations = [*prepared.of_type(Relu), *prepared.of_type(LmHt), *prepared.of_type(MaxPool)]
     neurons = sum(int(np.prod(prepared.shapes[node.name])) for node in populations)
     return "spatial" if neurons * levels <= target.neurons.value else "temporal"

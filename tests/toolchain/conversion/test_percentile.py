@@ -42,9 +42,9 @@ def test_one_outlier_in_many_does_not_matter():
 
 def test_silence_does_not_pull_the_percentile_down():
     mostly_silent = np.zeros((1, 10000), np.float32)
-    mostly_silent[0, :20] = 5
+    mostly_silent[0, :20] = np.arange(1, 21)
 
-    assert percentile(activation(mostly_silent), 1).item() == 5
+    assert percentile(activation(mostly_silent), 1).item() > 19
 
 
 def test_a_channel_whose_values_missed_its_activity_takes_its_maximum():

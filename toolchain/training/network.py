@@ -75,7 +75,7 @@ class Step:
     """One module of a network, and what it reads.
 
     Attributes:
-        name: Unique in its network, without dots.
+        name: Unique in its network.
         inputs: Names of steps before it, or `INPUT`.
         module: What computes it.
     """
@@ -108,7 +108,13 @@ class Network(nn.Module):
         self.steps = tuple(steps)
         self.sample_shape = tuple(sample_shape)
         self.has_window_axis = has_window_axis
-        self.parts = nn.ModuleDict({step.name: step.module for step in self.steps})
+        self.parts = nn.ModuleDict(
+            {f"{i}-{s.name.replace('.', '_')}": s.module for i, s in enumerate(self.steps)}
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the module of the step called ``name``."""
+        return next(step.module for step in self.steps if step.name == name)
 
     @property
     def windows(self) -> int:

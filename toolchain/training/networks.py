@@ -117,7 +117,7 @@ def build_network(
     if input_scale != 1.0:
         sketch.add("scaled", Scale(input_scale))
     ARCHITECTURES[name](sketch, activation, **sizes)
-    sketch.dense("logits", classes)
+    sketch.dense("readout", classes)
     return sketch.network(has_window_axis=has_window_axis)
 
 

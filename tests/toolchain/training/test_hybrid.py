@@ -69,7 +69,7 @@ def test_normalization_without_a_layer_becomes_a_scale():
 
     folded = fold_normalization(network)
 
-    assert not isinstance(folded.parts["norm"], nn.BatchNorm2d)
+    assert not isinstance(folded["norm"], nn.BatchNorm2d)
     torch.testing.assert_close(folded(x), network(x))
 
 
@@ -108,7 +108,7 @@ def test_the_threshold_and_the_initial_potential_are_those_of_the_paper():
 
     spiking = convert_to_neurons(network, 2, 2, mixing="uniform")
 
-    step, neuron = network.parts["dense1-act"], spiking.parts["dense1-act"]
+    step, neuron = network["dense1-act"], spiking["dense1-act"]
     assert isinstance(neuron, MultiThreshold)
     assert neuron.threshold.item() == step.threshold.item()
     assert neuron.initial.item() == step.threshold.item() / 2

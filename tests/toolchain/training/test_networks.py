@@ -115,8 +115,8 @@ def test_layers_with_different_windows_are_refused():
 def test_samples_are_scaled_before_the_first_layer():
     network = build_network("mlp", (4,), 2, nn.ReLU, input_scale=1 / 255)
 
-    assert isinstance(network.parts["scaled"], Scale)
-    assert network.parts["scaled"].factor == pytest.approx(1 / 255)
+    assert isinstance(network["scaled"], Scale)
+    assert network["scaled"].factor == pytest.approx(1 / 255)
 
 
 def test_a_permutation_brings_values_into_order():

@@ -223,7 +223,7 @@ class Relu(Node):
     """Rectifier, ``y = max(x, 0)``: the activation that neurons replace.
 
     Attributes:
-        tensor: Name of the ONNX value that holds the output, for calibration.
+        tensor: Name of the ONNX value that holds the output, to compare them by.
         tensor_order: Flat index into that value (without batch axis) for each element of the
             output; `None` keeps the order.
     """

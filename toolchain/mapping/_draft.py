@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -190,6 +192,30 @@ class Draft:
             windows={name: self.windows[name] for name in self.windows if name in spiking},
             readout=self.readout,
         )
+
+
+def draw(
+    graph: Graph, target: Target, add_neurons: Callable[[Draft, Any], None], readout_decay: int
+) -> Draft:
+    """Return the draft of a whole graph.
+
+    Args:
+        graph: Quantized.
+        target: The chip.
+        add_neurons: Adds a population of spiking neurons, which the lowerings do differently.
+        readout_decay: 4096ths of ``u`` that the outputs lose per step.
+    """
+    draft = Draft(graph, target)
+    for node in graph:
+        if isinstance(node, Input):
+            draft.add_input(node)
+        elif isinstance(node, OrPool):
+            draft.add_pool(node)
+        elif isinstance(node, Spiking):
+            add_neurons(draft, node)
+        elif isinstance(node, Output):
+            draft.add_readout(node, readout_decay)
+    return draft
 
 
 def layer_of(graph: Graph, node: Node) -> Dense | Conv:

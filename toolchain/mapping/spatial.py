@@ -11,12 +11,11 @@ A sample passes one layer a step, and a new one may follow in every step.
 from __future__ import annotations
 
 from toolchain.errors import CapacityError
-from toolchain.ir.ann import Input, Output
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif
-from toolchain.ir.snn import OrPool, ThresholdBank
+from toolchain.ir.snn import ThresholdBank
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import UNITY, Draft, layer_of
+from toolchain.mapping._draft import UNITY, Draft, draw, layer_of
 from toolchain.registers import demand_of, spatial_registers
 from toolchain.target import Target
 
@@ -28,17 +27,7 @@ def map_spatial(graph: Graph, target: Target) -> Circuit:
     Raises:
         CapacityError: A payload does not fit the target, or neurons would have to be reordered.
     """
-    draft = Draft(graph, target)
-    for node in graph:
-        if isinstance(node, Input):
-            draft.add_input(node)
-        elif isinstance(node, OrPool):
-            draft.add_pool(node)
-        elif isinstance(node, ThresholdBank):
-            _add_neurons(draft, node)
-        elif isinstance(node, Output):
-            draft.add_readout(node, decay_u=UNITY)
-    return draft.circuit(period=1)
+    return draw(graph, target, _add_neurons, readout_decay=UNITY).circuit(period=1)
 
 
 def _add_neurons(draft: Draft, node: ThresholdBank) -> None:

@@ -29,12 +29,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from toolchain.ir.ann import Conv, Dense, Input, Output
+from toolchain.ir.ann import Conv, Dense
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif, Source, SparseSynapse
-from toolchain.ir.snn import IntegrateFire, OrPool
+from toolchain.ir.snn import IntegrateFire
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import UNITY, Draft, layer_of
+from toolchain.mapping._draft import UNITY, Draft, draw, layer_of
 from toolchain.mapping._synapses import (
     DIGIT_BITS,
     lateral_inhibition,
@@ -55,16 +55,7 @@ def map_temporal(graph: Graph, target: Target) -> Circuit:
     Raises:
         CapacityError: A payload does not fit the target, or neurons would have to be reordered.
     """
-    draft = Draft(graph, target)
-    for node in graph:
-        if isinstance(node, Input):
-            draft.add_input(node)
-        elif isinstance(node, OrPool):
-            draft.add_pool(node)
-        elif isinstance(node, IntegrateFire):
-            _add_neurons(draft, node)
-        elif isinstance(node, Output):
-            draft.add_readout(node, decay_u=0)
+    draft = draw(graph, target, _add_neurons, readout_decay=0)
     return draft.circuit(period=draft.latency)
 
 

@@ -197,8 +197,9 @@ class _Compilation:
         choice = choose_levels(agreement_of)
         if not choice.is_enough:
             self.warnings.append(
-                f"up to {LEVELS_TRIED[-1]} levels, no answers agree on {AGREEMENT_WANTED:.0%} of "
-                f"the calibration samples; with {choice.levels}, {choice.agreement:.1%} do"
+                f"up to {LEVELS_TRIED[-1]} levels, answers agree on less than "
+                f"{AGREEMENT_WANTED:.0%} of the calibration samples; with {choice.levels}, on "
+                f"{choice.agreement:.1%}"
             )
         return dataclasses.replace(context, levels=choice.levels)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from toolchain.engine import ENGINES
-from toolchain.errors import CompileError
+from toolchain.errors import CompileError, UnsupportedOpError
 from toolchain.ops import describe_operators
 from toolchain.report import LayerReport, Report, Rung
 from toolchain.target import FORMATS, TARGETS, Limit, Target
@@ -26,19 +26,17 @@ _ERRORS = """\
 <!-- Written by toolchain.reporting.pages; a test compares the two. -->
 
 Everything that a user can cause is a `CompileError`. The command prints it and ends with exit
-code 2, writes no artifact, and shows no traceback. A traceback, or exit code 1, is a bug in
-snn-compile.
+code 2, and leaves no artifact. Exit code 1 is a bug in snn-compile; `--debug` shows where.
 
 A message has the stage, the node of the model (or the file, or the population) that it is
 about, what was found and what is allowed; where there is a way out, a second line names one:
 """
 
-_EXAMPLE = CompileError(
+_EXAMPLE = UnsupportedOpError(
     "Elu is not supported; docs/supported-operators.md has those that are",
     node="/features/act",
     hint="train with Relu as activation",
 )
-_EXAMPLE.stage = "import"
 
 _ERROR_TABLE = """\
 In Python, `problem`, `node` and `hint` are attributes of the exception. The classes are in
@@ -52,7 +50,8 @@ _TARGETS = """\
 
 A target is a chip as far as compilation depends on it: numbers, each with where it is from.
 *Published* means by the maker, in a paper or in the maker's own simulator; *assumed* means by
-us, and every assumption that a result depends on is repeated in the report of a build.
+us. Beyond numbers, a circuit may rely on what no document settles; the report of a build says
+so.
 [Adding a target](adding-a-target.md) takes one file.
 """
 
@@ -149,7 +148,10 @@ def _target(target: Target) -> str:
             f"most {target.threshold_max}, a bias is within ±{target.bias_max}, and a weight "
             f"of either sign is within ±{target.weight_max}.",
             f"- Formats written when none is asked for: {_listed(target.formats)}.",
-            *(f"- Assumed: {sentence}." for sentence in target.assumptions.values()),
+            *(
+                f"- Assumed of circuits that need `{feature}`: {sentence}."
+                for feature, sentence in sorted(target.assumptions.items())
+            ),
             "",
         ]
     )
@@ -167,7 +169,7 @@ def _subclasses(kind: type[CompileError]) -> Iterable[type[CompileError]]:
 
 def _class(error: type[CompileError]) -> str:
     built_in = [base.__name__ for base in error.__bases__ if base.__module__ == "builtins"]
-    also = f" (also a `{built_in[0]}`)" if built_in else ""
+    also = f" (also `{built_in[0]}`)" if built_in else ""
     return f"`{error.__name__}`{also}"
 
 

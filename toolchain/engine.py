@@ -44,6 +44,7 @@ class Execution:
         spikes_total: Spikes and payloads sent, per sample; `None` if not counted.
         synaptic_operations: Spikes times the weights other than 0 that they meet, per sample;
             `None` if not counted.
+        graded_operations: Those of them that graded spikes caused, likewise.
         saturations: Times a register left its range, over all samples.
     """
 
@@ -52,6 +53,7 @@ class Execution:
     spikes: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     spikes_total: Ints | None = None
     synaptic_operations: Ints | None = None
+    graded_operations: Ints | None = None
     saturations: int = 0
 
 

@@ -37,6 +37,7 @@ from toolchain.ir.verify import accounted
 from toolchain.mapping import MAPPINGS
 from toolchain.metrics import agreement
 from toolchain.report import Report, as_json
+from toolchain.reporting.energy import count_multiply_accumulates, model_energy
 from toolchain.rewriting import PASSES, Context, run_phase
 from toolchain.target import FORMATS, TARGETS, Target
 from toolchain.tuning.levels import AGREEMENT_WANTED, LEVELS_TRIED, choose_levels
@@ -255,6 +256,11 @@ class _Compilation:
             synapses=count_synapses(circuit),
             spikes_per_sample=found.spikes_per_sample,
             synaptic_operations_per_sample=found.synaptic_operations_per_sample,
+            energy=model_energy(
+                found.synaptic_operations_per_sample,
+                found.graded_operations_per_sample,
+                count_multiply_accumulates(stages.prepared),
+            ),
             saturations=found.saturations,
             ladder=found.rungs,
             layers=report_layers(stages.prepared, program, x),

@@ -71,6 +71,25 @@ class LayerReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Energy:
+    """Modelled energy of one sample; the operations are counted, their costs are assumed.
+
+    Attributes:
+        accumulates: Synaptic operations of binary spikes.
+        multiply_accumulates: Synaptic operations of graded spikes: the input, and constants.
+        source_multiply_accumulates: Of the source network.
+        network_j: Of the spiking network, in joules.
+        source_j: Of the source network, in joules.
+    """
+
+    accumulates: float
+    multiply_accumulates: float
+    source_multiply_accumulates: int
+    network_j: float
+    source_j: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """What a compilation found out.
 
@@ -87,6 +106,7 @@ class Report:
         synapses: Connections with a weight other than 0.
         spikes_per_sample: Mean, from the step engine; `None` if it was not run.
         synaptic_operations_per_sample: Likewise.
+        energy: Modelled from these counts; `None` if they were not taken.
         saturations: Times a register left its range, over all samples of the step engine.
         ladder: The rungs, from the source network down.
         layers: The populations, from the input on.
@@ -113,6 +133,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     files: tuple[str, ...] = field(default=())
+    energy: Energy | None = None
 
     @property
     def is_kept(self) -> bool:

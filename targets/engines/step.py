@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from targets.simulator.step import run_samples
+from targets.simulator.step import Activity, run_samples
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
+from toolchain.ir.mapped import Circuit
 
 
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
@@ -19,11 +20,23 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
         spikes=result.trace.spikes,
         spikes_total=np.sum(list(activity.spikes.values()), axis=0),
         synaptic_operations=np.sum(list(activity.synaptic_operations.values()), axis=0),
+        graded_operations=_graded(circuit, activity),
         saturations=int(
             sum(int(n.sum()) for n in activity.saturations.values())
             + sum(int(n.sum()) for n in activity.wraps.values())
         ),
     )
+
+
+def _graded(circuit: Circuit, activity: Activity) -> Ints:
+    """Return the synaptic operations that payloads caused, per sample."""
+    graded = {source.name for source in circuit.sources if source.message_bits}
+    operations = [
+        activity.synaptic_operations[synapse.name]
+        for synapse in circuit.synapses
+        if synapse.source in graded
+    ]
+    return np.sum(operations, axis=0)
 
 
 ENGINES.register("step")(Engine("step", _run))

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from toolchain.report import LayerReport, Report, Rung
+from toolchain.report import Energy, LayerReport, Report, Rung
 
 LAYERS_MAX = 12
 """Populations in the table; of more, those with the largest errors are shown."""
@@ -129,8 +129,20 @@ def _costs(report: Report) -> Iterator[Text]:
         f"counted per sample: {report.spikes_per_sample:,.1f} spikes, "
         f"{report.synaptic_operations_per_sample:,.1f} synaptic operations"
     )
+    if report.energy is not None:
+        yield Text(_energy(report.energy))
     if report.saturations:
         yield Text(f"counted in all: {report.saturations:,} saturations", style="yellow")
+
+
+def _energy(energy: Energy) -> str:
+    """Say what a sample costs by the model, and who wins."""
+    ours, theirs = energy.network_j * 1e6, energy.source_j * 1e6
+    verdict = "more than" if ours > theirs else "against"
+    return (
+        f"modelled per sample: {ours:.3g} uJ, {verdict} {theirs:.3g} uJ for the source network "
+        "(arithmetic alone)"
+    )
 
 
 def _verdict(report: Report) -> Text:

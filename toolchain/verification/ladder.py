@@ -69,12 +69,14 @@ class Climb:
         rungs: From the source network down.
         spikes_per_sample: Mean over the samples that were stepped.
         synaptic_operations_per_sample: Likewise.
+        graded_operations_per_sample: Those of them that graded spikes caused.
         saturations: Times a register left its range there.
     """
 
     rungs: tuple[Rung, ...]
     spikes_per_sample: float
     synaptic_operations_per_sample: float
+    graded_operations_per_sample: float
     saturations: int
 
 
@@ -126,7 +128,7 @@ class _Ladder:
         }
         self.tail = tail
         self.run_source = source_runner(stages.model)
-        self.spikes, self.operations, self.saturations = 0, 0, 0
+        self.spikes, self.operations, self.graded, self.saturations = 0, 0, 0, 0
         self.step_s = 0.0
 
     def add(self, start: int, chunk: Samples) -> None:
@@ -167,6 +169,8 @@ class _Ladder:
         if stepped.spikes_total is not None and stepped.synaptic_operations is not None:
             self.spikes += int(stepped.spikes_total.sum())
             self.operations += int(stepped.synaptic_operations.sum())
+        if stepped.graded_operations is not None:
+            self.graded += int(stepped.graded_operations.sum())
 
     def add_artifact(self, engine: Engine, samples: Samples) -> None:
         """Run a written artifact on a few samples against the step engine, spike by spike."""
@@ -206,6 +210,7 @@ class _Ladder:
             rungs=tuple(tally.finish() for tally in self.tallies.values()),
             spikes_per_sample=self.spikes / ran,
             synaptic_operations_per_sample=self.operations / ran,
+            graded_operations_per_sample=self.graded / ran,
             saturations=self.saturations,
         )
 

@@ -29,7 +29,6 @@ from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import MultiThreshold
 from toolchain.rewriting import Context, compiler_pass
-from toolchain.target import Target
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -62,7 +61,7 @@ def convert_to_spikes(graph: Graph, context: Context) -> Graph:
             statistics = context.calibration.activations[node.name]
             layer = converted[node.inputs[0]]
             thresholds = _without_dead(method(statistics, context.levels))
-            thresholds = np.maximum(thresholds, _resolvable(layer, context.target))
+            thresholds = np.maximum(thresholds, _resolvable(layer, context))
             units[node.name] = thresholds.reshape(-1, *(1 for _ in shape[1:]))
             converted[layer.name] = _per_threshold(layer, units[node.name])
             node = _neurons(node, context.levels, units[node.name])
@@ -92,16 +91,21 @@ def _without_dead(thresholds: Floats) -> Floats:
     return np.where(thresholds > 0, thresholds, np.median(active) if active.size else 1.0)
 
 
-def _resolvable(layer: Node, target: Target) -> Floats:
+def _resolvable(layer: Node, context: Context) -> Floats:
     """Return the smallest threshold of each channel that integers can tell apart, ``(C,)``.
 
-    The largest weight becomes the target's largest integer, and the threshold should be at
-    least `_RESOLUTION_MIN` then. It matters for channels that are hardly ever active.
+    The largest weight becomes the target's largest integer, or the largest bias fills its
+    register, and the threshold should be at least `_RESOLUTION_MIN` then. It matters for
+    channels that are hardly ever active.
     """
     if not isinstance(layer, (Dense, Conv)):
         raise TypeError(f"{layer.name} is no layer")
-    largest = np.abs(layer.weight).reshape(len(layer.weight), -1).max(axis=1)
-    return largest * (_RESOLUTION_MIN / target.weight_max)
+    target, channels = context.target, len(layer.weight)
+    room = target.bias_max if context.lowering == "spatial" else target.current_max // 2
+    weight = np.abs(layer.weight).reshape(channels, -1).max(axis=1)
+    bias = np.abs(layer.bias) if np.ndim(layer.bias) else np.full(channels, np.abs(layer.bias))
+    bias = np.asarray(bias, np.float64).reshape(channels, -1).max(axis=1)
+    return _RESOLUTION_MIN * np.maximum(weight / target.weight_max, bias / room)
 
 
 def _per_step(layer: Dense | Conv, unit: Floats) -> Dense | Conv:

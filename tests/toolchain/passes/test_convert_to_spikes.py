@@ -18,7 +18,13 @@ from toolchain.ir.snn import MultiThreshold
 from toolchain.passes.convert_to_spikes import convert_to_spikes
 from toolchain.rewriting import Context
 from toolchain.target import TARGETS
-from toolchain.testing import after_phase, chain, random_network, random_samples
+from toolchain.testing import (
+    after_phase,
+    chain,
+    compile_network,
+    random_network,
+    random_samples,
+)
 
 CONTEXT = Context(target=TARGETS["loihi2"], levels=4, method="maximum", lowering="temporal")
 
@@ -175,6 +181,25 @@ def test_a_threshold_stays_resolvable_for_the_weights_of_the_target():
 
     largest = np.abs(converted["dense"].weight).max(axis=1)
     np.testing.assert_allclose(largest, CONTEXT.target.weight_max / 16)
+
+
+@pytest.mark.parametrize("lowering", ["temporal", "spatial"])
+def test_a_bias_far_above_all_activity_does_not_keep_a_network_off_the_chip(lowering):
+    """One channel that is nearly dead must not cost the others anything."""
+    graph = chain(
+        (2,),
+        Dense(name="dense", weight=np.array([[-0.9993, 0], [1, 1]]), bias=np.array([1.0, 0])),
+        Relu(name="relu"),
+        Dense(name="last", weight=np.ones((1, 2))),
+    )
+    x = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.5]])
+
+    stages = compile_network(graph, x, CONTEXT.target, levels=15, lowering=lowering)
+
+    assert stages.quantized["relu"].threshold.ravel()[0] >= 12
+    np.testing.assert_allclose(
+        run(stages.quantized, x), run(graph, x), atol=0.5 * 2 / 15 + 0.005
+    )
 
 
 def test_an_uncalibrated_network_is_refused():

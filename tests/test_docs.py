@@ -16,7 +16,7 @@ import pytest
 
 from toolchain import __version__, cli
 from toolchain.conversion import METHODS
-from toolchain.engine import ENGINES
+from toolchain.engine import ENGINES, NETWORK_FILES
 from toolchain.ir.graph import Phase
 from toolchain.ir.verify import ALLOWED
 from toolchain.mapping import MAPPINGS
@@ -28,7 +28,7 @@ from toolchain.target import FORMATS, TARGETS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 WRITTEN = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
-REGISTRIES = (IMPORTERS, PASSES, METHODS, MAPPINGS, TARGETS, FORMATS, ENGINES)
+REGISTRIES = (IMPORTERS, PASSES, METHODS, MAPPINGS, TARGETS, FORMATS, ENGINES, NETWORK_FILES)
 ARCHITECTURE = "docs/architecture.md"
 
 

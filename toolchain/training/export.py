@@ -24,11 +24,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from toolchain import __version__
 from toolchain.errors import EmitError
+from toolchain.onnx_functions import DOMAIN, DOMAIN_VERSION, OPSET, functions
 from toolchain.training._torch import nn, torch
 from toolchain.training.folding import fold_normalization
 from toolchain.training.network import INPUT, Add, Network, Permute, Scale, Step
 from toolchain.training.neuron import MultiThreshold
-from toolchain.training.onnx_functions import DOMAIN, DOMAIN_VERSION, OPSET, functions
 from toolchain.training.qcfs import Qcfs
 
 _IR_VERSION = 8

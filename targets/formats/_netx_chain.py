@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from toolchain.errors import EmitError
@@ -10,7 +11,6 @@ from toolchain.ir.mapped import (
     ConvSynapse,
     DenseSynapse,
     Lif,
-    Population,
     Source,
     SparseSynapse,
     Synapse,
@@ -20,6 +20,13 @@ LAVA = "write the format 'lava' instead: --format lava"
 """The way out of what no netx file can say."""
 
 
+class Link(NamedTuple):
+    """A population, and the synapse from the source or population before it."""
+
+    population: Lif
+    synapse: ConvSynapse | DenseSynapse
+
+
 class Block(NamedTuple):
     """One population with what drives it.
 
@@ -27,17 +34,26 @@ class Block(NamedTuple):
         population: LIF neurons.
         synapse: From the source or population before it.
         recurrent: From the population to itself; `None` for none.
+        clock: From the clock; `None` for all but the first block, or where there is none.
     """
 
     population: Lif
     synapse: ConvSynapse | DenseSynapse
     recurrent: DenseSynapse | SparseSynapse | None
+    clock: DenseSynapse | None = None
 
 
 class Chain(NamedTuple):
-    """Source and blocks in the order in which spikes pass them."""
+    """Sources and blocks in the order in which spikes pass them.
+
+    Attributes:
+        source: Of the samples.
+        clock: A constant source that drives the first population; `None` for none.
+        blocks: From the first population on.
+    """
 
     source: Source
+    clock: Source | None
     blocks: tuple[Block, ...]
 
 
@@ -45,14 +61,54 @@ def chain_of(circuit: Circuit) -> Chain:
     """Return the circuit as a chain.
 
     Raises:
-        EmitError: It has constant sources, branches, loops over several populations (a second
-            synapse arrives at the first of them), or neurons and synapses that no layer of a
-            netx file stands for.
+        EmitError: It has constant sources beside one into a first dense layer, branches, loops
+            over several populations (a second synapse arrives at the first of them), or neurons
+            and synapses that no layer of a netx file stands for.
     """
-    source = _only_source(circuit)
-    blocks: list[Block] = []
-    here = source.name
-    while following := _following(circuit, here):
+    source = circuit.nodes[circuit.input]
+    if not isinstance(source, Source) or len(source.shape) not in (1, 3):
+        raise EmitError(
+            f"has shape {source.shape}; (C, H, W) or (N,) is allowed",
+            node=source.name,
+            hint="give the input one or three axes",
+        )
+    links = links_of(circuit)
+    constants = constant_sources(circuit)
+    clock = _clock_synapse(circuit, constants, links[0]) if constants else None
+    blocks = [_block(circuit, link, clock) for link in links]
+    blocks[0] = blocks[0]._replace(clock=clock)
+    return Chain(source, constants[0] if constants else None, tuple(blocks))
+
+
+def constant_sources(circuit: Circuit) -> tuple[Source, ...]:
+    """Return the sources that do not carry the sample."""
+    return tuple(source for source in circuit.sources if source.name != circuit.input)
+
+
+def links_of(circuit: Circuit) -> tuple[Link, ...]:
+    """Return the populations in a row, from the input on.
+
+    Raises:
+        EmitError: There are branches, populations that are not reached, or neurons or synapses
+            that no layer of a netx file stands for.
+    """
+    links = tuple(_links(circuit))
+    reached = {link.population.name for link in links}
+    for population in circuit.populations:
+        if population.name not in reached:
+            raise EmitError(
+                "is not reached from the input; a netx file is a chain",
+                node=population.name,
+                hint=LAVA,
+            )
+    if not links:
+        raise EmitError("the circuit has no population", node=circuit.name)
+    return links
+
+
+def _links(circuit: Circuit) -> Iterator[Link]:
+    here, reached = circuit.input, set[str]()
+    while following := [s for s in circuit.synapses if s.source == here != s.target]:
         if len(following) > 1:
             raise EmitError(
                 f"{len(following)} synapses leave for other populations "
@@ -60,36 +116,15 @@ def chain_of(circuit: Circuit) -> Chain:
                 node=here,
                 hint=LAVA,
             )
-        population = circuit.nodes[following[0].target]
-        blocks.append(_block(circuit, population, following[0]))
-        here = population.name
-    _require_all_reached(circuit, blocks)
-    return Chain(source, tuple(blocks))
+        here = following[0].target
+        if here in reached:
+            raise _several(circuit, here)
+        reached.add(here)
+        yield _link(circuit, following[0])
 
 
-def _only_source(circuit: Circuit) -> Source:
-    for source in circuit.sources:
-        if source.name != circuit.input:
-            raise EmitError(
-                "emits constant events; a netx file has no source but the input",
-                node=source.name,
-                hint="compile with --lowering spatial, or " + LAVA,
-            )
-    (source,) = circuit.sources
-    if len(source.shape) not in (1, 3):
-        raise EmitError(
-            f"has shape {source.shape}; (C, H, W) or (N,) is allowed",
-            node=source.name,
-            hint="give the input one or three axes",
-        )
-    return source
-
-
-def _following(circuit: Circuit, name: str) -> list[Synapse]:
-    return [s for s in circuit.synapses if s.source == name and s.target != name]
-
-
-def _block(circuit: Circuit, population: Source | Population, synapse: Synapse) -> Block:
+def _link(circuit: Circuit, synapse: Synapse) -> Link:
+    population = circuit.nodes[synapse.target]
     if not isinstance(population, Lif):
         raise EmitError(
             f"is a {type(population).__name__}; only LIF neurons are written",
@@ -103,16 +138,34 @@ def _block(circuit: Circuit, population: Source | Population, synapse: Synapse) 
             node=synapse.name,
             hint=LAVA,
         )
-    others = [s for s in circuit.into(population.name) if s is not synapse]
+    return Link(population, synapse)
+
+
+def _clock_synapse(
+    circuit: Circuit, constants: tuple[Source, ...], first: Link
+) -> DenseSynapse:
+    names = {source.name for source in constants}
+    leaving = [synapse for synapse in circuit.synapses if synapse.source in names]
+    if (
+        len(names) == len(leaving) == 1
+        and isinstance(leaving[0], DenseSynapse)
+        and isinstance(first.synapse, DenseSynapse)
+        and leaving[0].target == first.population.name
+    ):
+        return leaving[0]
+    raise EmitError(
+        "emits constant events; a netx file has no source but the input",
+        node=constants[0].name,
+        hint="compile with --lowering spatial, or " + LAVA,
+    )
+
+
+def _block(circuit: Circuit, link: Link, clock: Synapse | None) -> Block:
+    population, synapse = link
+    others = [s for s in circuit.into(population.name) if s not in (synapse, clock)]
     recurrent = others[0] if others else None
     if len(others) > 1 or (recurrent is not None and recurrent.source != population.name):
-        raise EmitError(
-            f"{1 + len(others)} synapses arrive "
-            f"({', '.join(s.name for s in circuit.into(population.name))}); "
-            "a netx file has one, or one and one from the population itself",
-            node=population.name,
-            hint=LAVA,
-        )
+        raise _several(circuit, population.name)
     if recurrent is None:
         return Block(population, synapse, None)
     if not isinstance(synapse, DenseSynapse) or not isinstance(
@@ -127,14 +180,11 @@ def _block(circuit: Circuit, population: Source | Population, synapse: Synapse) 
     return Block(population, synapse, recurrent)
 
 
-def _require_all_reached(circuit: Circuit, blocks: list[Block]) -> None:
-    reached = {block.population.name for block in blocks}
-    for population in circuit.populations:
-        if population.name not in reached:
-            raise EmitError(
-                "is not reached from the input; a netx file is a chain",
-                node=population.name,
-                hint=LAVA,
-            )
-    if not blocks:
-        raise EmitError("the circuit has no population", node=circuit.name)
+def _several(circuit: Circuit, population: str) -> EmitError:
+    arriving = circuit.into(population)
+    return EmitError(
+        f"{len(arriving)} synapses arrive ({', '.join(s.name for s in arriving)}); "
+        "a netx file has one, or one and one from the population itself",
+        node=population,
+        hint=LAVA,
+    )

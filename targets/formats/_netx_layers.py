@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.sparse
 
+from targets.formats._netx_clock import CLOCK, Clock
 from targets.formats._netx_fields import Fields
 from targets.formats._netx_neurons import NeuronOptions, read_neuron
 from targets.formats._netx_weights import (
@@ -60,8 +61,9 @@ class Chain:
     options: NeuronOptions
     input_shape: Shape | None
     message_bits: int
+    clock: Clock | None = None
     is_flattened: bool = False
-    source: Source | None = None
+    sources: tuple[Source, ...] = ()
     drive: Drive = Drive.SPIKES
     gain: int = DEFAULT_GAIN
     offset: int = 0
@@ -92,14 +94,14 @@ class Chain:
     def name_of(self, layer: Fields) -> str:
         """Return the name that snn-compile gave the population, else one by its number."""
         name = layer.text_attribute("population")
-        taken = {INPUT, *(population.name for population in self.populations)}
+        taken = {INPUT, CLOCK, *(population.name for population in self.populations)}
         return layer.place.replace(" ", "") if name is None or name in taken else name
 
     def before(self, shape: Shape) -> str:
         """Return the name of what drives the next block; a source of ``shape`` for block 0."""
         if self.populations:
             return self.populations[-1].name
-        self.source = Source(name=INPUT, shape=shape, message_bits=self.message_bits)
+        self.sources = (Source(name=INPUT, shape=shape, message_bits=self.message_bits),)
         return INPUT
 
     def add(self, population: Population, *synapses: Synapse) -> None:
@@ -124,7 +126,7 @@ def _read_input(chain: Chain, layer: Fields) -> None:
     is_lif = isinstance(population, Lif)
     chain.drive = Drive.BIAS if is_lif else Drive.CURRENT
     chain.gain, chain.offset = gain, offset
-    chain.source = Source(name=INPUT, shape=shape, message_bits=32)
+    chain.sources = (Source(name=INPUT, shape=shape, message_bits=32),)
     injection = Injection(
         name=f"{INPUT}->{name}",
         source=INPUT,
@@ -231,7 +233,7 @@ def _read_dense(chain: Chain, layer: Fields) -> None:
     delay = _delay(layer, weight.shape, chain.notes)
     if layer.text("type") == "dense":
         (loaded,) = _loaded(chain, layer, weight=weight)
-        chain.add(population, _dense(source, name, loaded, delay))
+        chain.add(population, *_ahead(chain, layer, _dense(source, name, loaded, delay)))
         return
     weight_rec = _matrix(layer, "weight_rec", neurons)
     if weight_rec.shape[1] != neurons or (
@@ -248,8 +250,24 @@ def _read_dense(chain: Chain, layer: Fields) -> None:
         chain.notes.append(
             f"{layer.place}: a dense_rec with delay loses its exponent, as in the stock reader"
         )
-    recurrent = _dense(name, name, loaded_rec, delay)
-    chain.add(population, _dense(source, name, loaded, delay), recurrent)
+    ahead = _ahead(chain, layer, _dense(source, name, loaded, delay))
+    chain.add(population, *ahead, _loop(name, loaded_rec, delay))
+
+
+def _ahead(chain: Chain, layer: Fields, synapse: DenseSynapse) -> tuple[DenseSynapse, ...]:
+    """Return the synapse, or for the first block one from the sample and one from the clock."""
+    clock = chain.clock
+    if clock is None or synapse.source != INPUT:
+        return (synapse,)
+    columns = synapse.weight.shape[1]
+    if clock.sample_size + clock.channels != columns:
+        raise layer.error(
+            "weight",
+            f"has {columns} columns, for a sample of {clock.sample_size} values and "
+            f"{clock.channels} clock channels",
+        )
+    chain.sources = clock.sources(*chain.sources)
+    return clock.synapses(synapse)
 
 
 def _matrix(layer: Fields, field_name: str, neurons: int) -> IntArray:
@@ -339,27 +357,28 @@ def _loaded(chain: Chain, layer: Fields, **written: IntArray) -> tuple[LoadedWei
 
 def _dense(
     source: str, target: str, loaded: LoadedWeight, delay: IntArray | None
-) -> DenseSynapse | SparseSynapse:
-    """Return the synapse; a diagonal one becomes sparse."""
-    name = f"{source}->{target}"
-    weight, exponent = loaded.mantissa, loaded.exponent
-    if (
-        source == target
-        and delay is None
-        and np.count_nonzero(weight - np.diag(np.diag(weight))) == 0
-    ):
-        return SparseSynapse(
-            name=name,
-            source=source,
-            target=target,
-            weight=scipy.sparse.csr_matrix(weight),
-            weight_exponent=exponent,
-        )
+) -> DenseSynapse:
     return DenseSynapse(
-        name=name,
+        name=f"{source}->{target}",
         source=source,
         target=target,
-        weight=weight,
-        weight_exponent=exponent,
+        weight=loaded.mantissa,
+        weight_exponent=loaded.exponent,
         delay=delay,
+    )
+
+
+def _loop(
+    population: str, loaded: LoadedWeight, delay: IntArray | None
+) -> DenseSynapse | SparseSynapse:
+    """Return the synapse from a population to itself; a diagonal one becomes sparse."""
+    dense, weight = _dense(population, population, loaded, delay), loaded.mantissa
+    if delay is not None or np.count_nonzero(weight - np.diag(np.diag(weight))):
+        return dense
+    return SparseSynapse(
+        name=dense.name,
+        source=population,
+        target=population,
+        weight=scipy.sparse.csr_matrix(weight),
+        weight_exponent=loaded.exponent,
     )

@@ -12,17 +12,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from targets.formats._netx_chain import LAVA
+from targets.formats._netx_chain import LAVA, Block
 from targets.formats._netx_weights import (
     WEIGHT_BITS,
-    LoadedWeight,
     UnloadableWeightError,
+    effective_weight,
     load_together,
 )
 from toolchain.errors import EmitError
 from toolchain.fixedpoint import DECAY_UNITY, INPUT_SHIFT
 from toolchain.ir.convolution import output_size
-from toolchain.ir.mapped import ConvSynapse, DenseSynapse, IntArray, Lif, Shape, SparseSynapse
+from toolchain.ir.mapped import ConvSynapse, DenseSynapse, IntArray, Lif, Shape
 
 MAX_DELAY = 62
 THRESHOLD_MAX = (1 << 17) - 1
@@ -108,23 +108,27 @@ def _check_size(synapse: ConvSynapse, lif: Lif, before: Shape) -> None:
         )
 
 
-def dense_fields(
-    synapse: DenseSynapse, loop: DenseSynapse | SparseSynapse | None, lif: Lif
-) -> Data:
-    """Return the fields of a ``dense`` layer, or ``dense_rec`` with a ``loop``.
+def dense_fields(block: Block, synapse: DenseSynapse) -> Data:
+    """Return the fields of a ``dense`` layer, or of ``dense_rec`` where there is a loop.
+
+    Args:
+        block: To be written.
+        synapse: Its own. Weights of clock channels are columns behind those of this one.
 
     Raises:
         EmitError: The stock reader would load other weights, or the layer cannot be said.
     """
+    lif, loop, clock = block.population, block.recurrent, block.clock
     if len(lif.shape) != 1:
         raise EmitError(
             f"has shape {lif.shape} after a dense layer; (N,) is allowed",
             node=lif.name,
             hint="flatten before the layer",
         )
-    written = {synapse.name: _effective(synapse)}
+    ahead = [each for each in (synapse, clock) if each is not None]
+    written = {synapse.name: np.hstack([effective_weight(each) for each in ahead])}
     if loop is not None:
-        written[loop.name] = _effective(loop)
+        written[loop.name] = effective_weight(loop)
     _check_loaded(written)
     weight, *recurrent = (matrix.astype("<f4") for matrix in written.values())
     fields: Data = {
@@ -137,27 +141,6 @@ def dense_fields(
     if recurrent:
         fields["weight_rec"] = recurrent[0]
     return fields | _delay(synapse, loop is not None)
-
-
-def _effective(synapse: DenseSynapse | SparseSynapse) -> IntArray:
-    """Return the whole numbers that a unit of input adds, exponent applied.
-
-    Raises:
-        EmitError: They are not whole.
-    """
-    if isinstance(synapse, SparseSynapse):
-        mantissa: IntArray = synapse.weight.toarray()
-    else:
-        mantissa = synapse.weight
-    loaded = LoadedWeight(mantissa.astype(np.int64), synapse.weight_exponent, WEIGHT_BITS)
-    if loaded.effective is None:
-        raise EmitError(
-            f"weights of exponent {synapse.weight_exponent} are no whole numbers; a netx file "
-            "holds whole numbers without exponent",
-            node=synapse.name,
-            hint="quantize with a weight exponent of 0 or above",
-        )
-    return loaded.effective
 
 
 def _check_loaded(written: Mapping[str, IntArray]) -> None:
@@ -280,9 +263,9 @@ def neuron_fields(lif: Lif) -> Data:
 
 
 def _per_neuron(values: IntArray, shape: Shape) -> IntArray:
-    """Return values in the file's order: `(N,)`, `(W, H, C)`, or `(C,)` where alike in a channel.
+    """Return values in the file's order: ``(N,)`` or ``(W, H, C)``.
 
-    Stock netx and Lava broadcast the last axis, which is the channel.
+    Where they are alike within each channel, ``(C,)`` is enough: Lava broadcasts the last axis.
     """
     each = np.broadcast_to(values, shape)
     if len(shape) == 3 and np.all(each == each[:, :1, :1]):

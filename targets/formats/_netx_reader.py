@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from targets.formats._netx_clock import read_clock
 from targets.formats._netx_fields import Fields, open_netx
-from targets.formats._netx_layers import DEFAULT_GAIN, Chain, Drive
+from targets.formats._netx_layers import DEFAULT_GAIN, INPUT, Chain, Drive
 from targets.formats._netx_neurons import NeuronOptions
-from toolchain.ir.mapped import Circuit, Readout, Shape, Source, Window
+from toolchain.ir.mapped import Circuit, Readout, Shape, Window
 
 MESSAGE_BITS_MAX = 32
 
@@ -25,7 +26,8 @@ class NetxNetwork:
     """A netx file, ready to be simulated.
 
     Attributes:
-        circuit: Its populations are the blocks, in order.
+        circuit: Its populations are the blocks, in order. A clock that the file has is a
+            second source, with its events.
         drive: How the samples enter.
         gain: Factor of the file's affine input transform.
         offset: Summand of the file's affine input transform.
@@ -78,14 +80,17 @@ def read_netx(
             options=_options(root, reset_interval, reset_offset, spike_exponent),
             input_shape=input_shape,
             message_bits=bits,
+            clock=read_clock(root),
         )
         layers = _layers(root, num_layers)
         for layer in layers:
             chain.read(layer)
-        if not chain.populations or chain.source is None:
+        if not chain.populations:
             raise root.error("layer", "has no layer with neurons")
+        if chain.clock is not None and len(chain.sources) == 1:
+            raise root.error("clock", "is for a first layer of type dense or dense_rec")
         return NetxNetwork(
-            circuit=_circuit(root, chain, chain.source, _windows(layers)),
+            circuit=_circuit(root, chain, _windows(layers)),
             drive=chain.drive,
             gain=chain.gain,
             offset=chain.offset,
@@ -93,9 +98,7 @@ def read_netx(
         )
 
 
-def _circuit(
-    root: Fields, chain: Chain, source: Source, windows: Mapping[str, Window]
-) -> Circuit:
+def _circuit(root: Fields, chain: Chain, windows: Mapping[str, Window]) -> Circuit:
     """Return the circuit, with the timetable if snn-compile wrote one."""
     populations = tuple(chain.populations)
     depth = len(populations) + (chain.drive is Drive.SPIKES)
@@ -104,10 +107,10 @@ def _circuit(
     has_readout = step is not None and populations[-1].name == read_from
     return Circuit(
         name=root.text_attribute("name") or root.path.stem,
-        sources=(source,),
+        sources=chain.sources,
         populations=populations,
         synapses=tuple(chain.synapses),
-        input=source.name,
+        input=INPUT,
         period=root.integer_attribute("period") or chain.options.reset_interval or 1,
         latency=root.integer_attribute("latency") or depth,
         windows={

@@ -1,157 +1,282 @@
-r"""Gates as relays: a circuit with constant sources becomes one that a netx file can say.
+r"""Integrate-then-fire without gates and loops, as a chain of dense layers can say it.
 
-A netx file has no source but the input. What constant sources send is therefore carried by
-*clock channels* beside the sample, and forwarded by *relays*: neurons appended to each
-population, one step a population, which fire once for each spike that they get.
+A netx file has no source but the input, and a loop in it takes back 127 at most. In the circuit
+of the temporal lowering, constant sources close and open populations, and loops subtract what
+may be more. `_netx_currents` turns both into currents at known steps; here these come from the
+input.
 
-With block 0 the first population, what a source sends to block :math:`k` at step :math:`s` is
-sent by relays of block :math:`k - 1`. The clock emits at :math:`s - k`, a relay in each block
-on the way passes that on, and the last of them are as many as it takes weights of 127 to add
-up to the current. Block 0 gets everything from the clock itself, as graded payloads. The clock
-cannot be early enough for :math:`s < k`; that is sent at :math:`s = k`, in time for the first
-spikes of block :math:`k - 1`, and it must be nothing that would make a neuron fire before.
+What has to reach block :math:`k`, with block 0 the first population, is sent by *relays*:
+neurons appended to block :math:`k - 1`, of which as many spike at once as it takes weights of
+127 to add up to the current. A relay is a switch: :math:`u` does not decay, so it spikes in
+every step from a positive current to a negative one. These are spikes of relays of the block
+before, one for on and one for off, and so on down to block 0. That gets everything from *clock
+channels*, inputs beside the sample. They are graded: a current of any size takes one for each
+digit to the base 128, and a switch takes one.
 
-A relay is a neuron of its population, with the same registers: a spike adds 127, the
-self-inhibition takes 127 away, and nothing decays. Every population has one at least: with a
-weight of 127 in every layer, the stock reader takes all layers with the same exponent, and
-meets none of the powers of two that it misreads.
+So nothing reaches block :math:`k` before step :math:`k + 1`, as no spike of the sample does.
 
-The stock reader resets block :math:`k` a step later than block :math:`k - 1`, so the rewritten
-circuit does. Each population has to be silent from the end of the sample to there, as those of
-the temporal lowering are: their last event closes them.
+The stock reader resets block :math:`k` a step after block :math:`k - 1`, and so does the
+rewritten circuit. All has been switched off and closed by the end of the sample.
 
-The neurons of the original population come first, and do in every step what they did.
+The neurons of the original population come first, and spike in the steps they did.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
 
 from targets.formats._netx_chain import LAVA, Link, constant_sources, links_of
+from targets.formats._netx_clock import CLOCK
+from targets.formats._netx_currents import Steps, currents_of, require_integrating
 from targets.formats._netx_weights import effective_weight
 from toolchain.errors import EmitError
-from toolchain.fixedpoint import DECAY_UNITY
-from toolchain.ir.mapped import (
-    Circuit,
-    DenseSynapse,
-    IntArray,
-    Lif,
-    Source,
-    SparseSynapse,
-    Synapse,
-)
+from toolchain.ir.mapped import Circuit, DenseSynapse, IntArray, Lif, Source, Synapse
 
-WEIGHT = 127
-"""What a spike of a relay adds at most: the largest weight of a layer of both signs."""
+WEIGHT_MAX = 127
+"""What one spike or payload of 1 adds at most, in a layer with weights of both signs."""
 
-CLOCK = "clock"
-
-SPATIAL = "compile with --lowering spatial"
+DIGIT_BITS = 7
 
 
-class Pulse(NamedTuple):
-    """A current that some steps have in common.
-
-    Attributes:
-        steps: In which it is sent.
-        current: That it adds to each neuron.
-    """
-
-    steps: tuple[int, ...]
-    current: IntArray
-
-
-@dataclass
-class _Block:
-    """A population with its relays.
-
-    Attributes:
-        population: As it was.
-        synapse: From what is before it, as it was.
-        inhibition: What a spike of each neuron takes away from all, ``(neurons, neurons)``.
-        drivers: For each relay, what drives it: a relay of the block before, or a channel.
-        drives: For each relay, what its spike adds to the neurons of the next block.
-    """
+class DenseLink(NamedTuple):
+    """A population of a dense layer, and its input."""
 
     population: Lif
     synapse: DenseSynapse
-    inhibition: IntArray
-    drivers: list[int] = field(default_factory=list)
-    drives: list[IntArray | None] = field(default_factory=list)
 
-    def add_relay(self, driver: int, drive: IntArray | None = None) -> int:
-        """Append a relay and return its number."""
-        self.drivers.append(driver)
-        self.drives.append(drive)
-        return len(self.drivers) - 1
+
+class Relay(NamedTuple):
+    """A neuron beside those of a population, or a clock channel.
+
+    Attributes:
+        inputs: Weights of what switches it, by number among the relays or channels before it;
+            none of a channel.
+        drive: What it adds to the neurons of the next block; `None` for nothing.
+    """
+
+    inputs: Mapping[int, int]
+    drive: IntArray | None = None
 
 
 @dataclass
-class _Clock:
-    """Channels beside the sample.
+class Layer:
+    """Relays of a block, or clock channels.
 
     Attributes:
-        columns: For each channel, what a payload of 1 adds to the neurons of block 0.
-        events: Payloads by step and channel.
+        relays: In the order of their neurons.
+        switches: Numbers of those that drive relays only, by the steps in which they spike.
     """
 
-    columns: list[IntArray | None] = field(default_factory=list)
-    events: dict[int, dict[int, int]] = field(default_factory=dict)
+    relays: list[Relay] = field(default_factory=list)
+    switches: dict[Steps, int] = field(default_factory=dict)
 
-    def add_channel(self, payloads: dict[int, int], column: IntArray | None = None) -> int:
-        """Append a channel with its payloads by step and return its number."""
-        channel = len(self.columns)
-        self.columns.append(column)
+    def add(self, relay: Relay) -> int:
+        """Append a relay and return its number."""
+        self.relays.append(relay)
+        return len(self.relays) - 1
+
+
+class Clock:
+    """The input beside the sample, and the relays of each block that pass it on.
+
+    Attributes:
+        layers: Clock channels, then the relays of each block.
+        payloads: What the channels send, by step and channel.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        self.layers = [Layer() for _ in range(blocks + 1)]
+        self.payloads: dict[int, dict[int, int]] = {}
+
+    def deliver(self, depth: int, steps: Steps, current: IntArray) -> None:
+        """Have a current sent to block ``depth`` in each of ``steps``."""
+        if depth == 0:
+            for payload, drive in _digits(current):
+                self._channel(dict.fromkeys(steps, payload), drive)
+            return
+        inputs = self._switch(depth, steps)
+        for drive in _shares(current):
+            self.layers[depth].add(Relay(inputs, drive))
+
+    def _switch(self, place: int, steps: Steps) -> dict[int, int]:
+        """Return the inputs of a relay in ``layers[place]`` that spikes in ``steps``."""
+        starts = tuple(step - 1 for step in steps if step - 1 not in steps)
+        ends = tuple(step for step in steps if step + 1 not in steps)
+        if place > 1:
+            on, off = self._passing(place - 1, starts), self._passing(place - 1, ends)
+            return {on: WEIGHT_MAX, off: -WEIGHT_MAX}
+        switches = self.layers[0].switches
+        if steps not in switches:
+            payloads = dict.fromkeys(starts, 1) | dict.fromkeys(ends, -1)
+            switches[steps] = self._channel(payloads, None)
+        return {switches[steps]: WEIGHT_MAX}
+
+    def _passing(self, place: int, steps: Steps) -> int:
+        switches = self.layers[place].switches
+        if steps not in switches:
+            switches[steps] = self.layers[place].add(Relay(self._switch(place, steps)))
+        return switches[steps]
+
+    def _channel(self, payloads: dict[int, int], drive: IntArray | None) -> int:
+        channel = self.layers[0].add(Relay({}, drive))
         for step, payload in payloads.items():
-            self.events.setdefault(step, {})[channel] = payload
+            self.payloads.setdefault(step, {})[channel] = payload
         return channel
+
+    def sources(self) -> tuple[Source, ...]:
+        """Return the source that sends the channels; none if there is no channel."""
+        channels = len(self.layers[0].relays)
+        if not channels:
+            return ()
+        events = []
+        for step, payloads in sorted(self.payloads.items()):
+            values = np.zeros(channels, np.int64)
+            values[list(payloads)] = list(payloads.values())
+            events.append((step, values))
+        largest = max(int(np.abs(values).max()) for _, values in events)
+        return (
+            Source(
+                name=CLOCK,
+                shape=(channels,),
+                message_bits=largest.bit_length() + 1,
+                events=tuple(events),
+            ),
+        )
 
 
 def relay_gates(circuit: Circuit) -> Circuit:
-    """Return a circuit with one constant source, `CLOCK`, that drives the first population.
+    """Return the circuit with one constant source, which drives the first population.
 
-    The same object where there is no constant source.
+    The same object if nothing but samples is sent.
 
     Raises:
-        EmitError: There are populations that are not ``(N,)``, loops that take back more than
-            `WEIGHT`, neurons that lose what relays have to hold, or delays.
+        EmitError: There is a convolution, or populations do something else than to integrate,
+            fire and be closed.
     """
-    constants = constant_sources(circuit)
-    if not constants:
+    if not any(source.events for source in constant_sources(circuit)):
         return circuit
-    blocks = [_block(circuit, link) for link in links_of(circuit)]
-    clock = _Clock()
-    for depth, block in enumerate(blocks):
-        events = _events(circuit, block.population, constants)
-        if depth:
-            _add_relays(clock, blocks[:depth], _postponed(block.population, events, depth))
-        else:
-            _add_channels(clock, events)
-    for depth, block in enumerate(blocks[:-1]):
-        if not block.drivers:
-            block.add_relay(clock.add_channel({}) if depth == 0 else 0)
-    return _assembled(circuit, clock, blocks)
+    links = [_dense_link(link) for link in links_of(circuit)]
+    clock = Clock(len(links))
+    for depth, (population, synapse) in enumerate(links):
+        for steps, current in currents_of(circuit, population, synapse.source, depth).items():
+            _require_in_time(circuit, population, steps)
+            clock.deliver(depth, steps, current)
+    return _assembled(circuit, links, clock)
 
 
-def _block(circuit: Circuit, link: Link) -> _Block:
+def _dense_link(link: Link) -> DenseLink:
     population, synapse = link
-    if len(population.shape) != 1 or not isinstance(synapse, DenseSynapse):
+    if not isinstance(synapse, DenseSynapse) or len(population.shape) != 1:
         raise EmitError(
-            "is gated by constant sources and has a convolution before it; a netx file has "
-            "reset by subtraction for dense layers only",
+            f"of shape {population.shape}, has to be told when to fire; in a netx file only "
+            "neurons of dense layers, (N,), can be",
             node=population.name,
-            hint=f"{SPATIAL}, or {LAVA}",
+            hint=f"compile with --lowering spatial, or {LAVA}",
         )
     if synapse.delay is not None:
         raise EmitError(
-            "has delays in a circuit with constant sources; relays have none",
+            "has delays, and the circuit has gates; relays take one step a population",
             node=synapse.name,
             hint=LAVA,
         )
-    return _Block(population, synapse, _inhibition(circuit, population))
+    return DenseLink(population, synapse)
+
+
+def _require_in_time(circuit: Circuit, population: Lif, steps: Steps) -> None:
+    if steps[-1] + 1 >= circuit.period:
+        raise EmitError(
+            f"is sent something in step {steps[-1]}; with a new sample every {circuit.period} "
+            f"steps, relays need that by step {circuit.period - 2}",
+            node=population.name,
+            hint=LAVA,
+        )
+
+
+def _digits(current: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Yield payloads and weights whose products add up to a current."""
+    unit = int(np.gcd.reduce(current))
+    rest, sign = np.abs(current) // unit, np.sign(current)
+    while rest.any():
+        digit = sign * (rest & WEIGHT_MAX)
+        if digit.any():
+            yield unit, digit
+        unit, rest = unit << DIGIT_BITS, rest >> DIGIT_BITS
+
+
+def _shares(current: IntArray) -> Iterator[IntArray]:
+    """Yield as few weights as can be that add up to a current."""
+    while current.any():
+        share = np.clip(current, -WEIGHT_MAX, WEIGHT_MAX)
+        current = current - share
+        yield share
+
+
+def _assembled(circuit: Circuit, links: list[DenseLink], clock: Clock) -> Circuit:
+    synapses: list[Synapse] = []
+    for depth, (_, synapse) in enumerate(links):
+        before, here = clock.layers[depth : depth + 2]
+        weight = effective_weight(synapse)
+        passing = _passing_weight(before, here, len(weight))
+        weight = np.pad(weight, ((0, len(here.relays)), (0, 0)))
+        if depth:
+            weight = np.hstack([weight, passing])
+        elif before.relays:
+            name = f"{CLOCK}->{synapse.target}"
+            synapses.append(_dense(name, CLOCK, synapse.target, passing))
+        synapses.append(_dense(synapse.name, synapse.source, synapse.target, weight))
+    samples = tuple(source for source in circuit.sources if source.name == circuit.input)
+    return dataclasses.replace(
+        circuit,
+        sources=samples + clock.sources(),
+        populations=tuple(
+            _with_relays(link.population, len(layer.relays), depth)
+            for depth, (link, layer) in enumerate(zip(links, clock.layers[1:], strict=True))
+        ),
+        synapses=tuple(synapses),
+    )
+
+
+def _passing_weight(before: Layer, here: Layer, neurons: int) -> IntArray:
+    """Return weights of relays or channels into neurons and relays, a column each."""
+    weight = np.zeros((neurons + len(here.relays), len(before.relays)), np.int64)
+    for column, relay in enumerate(before.relays):
+        if relay.drive is not None:
+            weight[:neurons, column] = relay.drive
+    for row, relay in enumerate(here.relays, start=neurons):
+        for column, switch in relay.inputs.items():
+            weight[row, column] = switch
+    return weight
+
+
+def _dense(name: str, source: str, target: str, weight: IntArray) -> DenseSynapse:
+    is_mixed = weight.min() < 0 < weight.max()
+    return DenseSynapse(
+        name=name,
+        source=source,
+        target=target,
+        weight=2 * weight if is_mixed else weight,
+        weight_exponent=-1 if is_mixed else 0,
+    )
+
+
+def _with_relays(lif: Lif, relays: int, depth: int) -> Lif:
+    if relays:
+        require_integrating(lif)
+        if np.size(lif.threshold) > 1 or np.max(lif.threshold) >= WEIGHT_MAX:
+            raise EmitError(
+                f"has thresholds of {np.min(lif.threshold)} to {np.max(lif.threshold)}; beside "
+                f"relays one number below {WEIGHT_MAX} is allowed",
+                node=lif.name,
+                hint=LAVA,
+            )
+    offset, interval = lif.reset_offset, lif.reset_interval
+    return dataclasses.replace(
+        lif,
+        shape=(lif.shape[0] + relays,),
+        reset_offset=offset if interval is None else (offset + depth) % interval,
+    )

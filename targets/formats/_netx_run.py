@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from targets.formats._netx_clock import with_clock
 from targets.formats._netx_layers import Drive
 from targets.formats._netx_reader import NetxNetwork, read_netx
 from targets.formats.lava_process import LavaTrace, _run_script
@@ -186,7 +187,8 @@ def run_on_netx(
 
     Args:
         path: File that `emit_netx` wrote for ``circuit``.
-        circuit: Names the populations and says when samples start.
+        circuit: Names the populations and says when samples start. Relays that the file has
+            beside its neurons are left out.
         inputs: Encoded samples, ``(samples, *shape of the input source)``.
         record: Populations whose spikes are returned; `None` for all.
         record_state: Populations whose registers are returned, beside the outputs.
@@ -219,13 +221,17 @@ def run_on_netx(
     )
     starts = circuit.period * np.arange(len(inputs))
     within = starts[:, None] + np.arange(circuit.latency)
+    own = {name: slice(circuit.nodes[name].shape[0]) for name in names if name in circuit.nodes}
     spikes = {
-        name: trace[f"spikes {index}"][within]
+        name: trace[f"spikes {index}"][within][:, :, own[name]]
         for index, name in enumerate(names)
         if record is None or name in record
     }
     registers = {
-        register: {name: trace[f"{register} {names.index(name)}"] for name in record_state}
+        register: {
+            name: trace[f"{register} {names.index(name)}"][:, own[name]]
+            for name in record_state
+        }
         for register in ("u", "v")
     }
     outputs = None
@@ -249,6 +255,7 @@ def run_stock(
         path: Of the file.
         network: The same file, read with the same settings.
         inputs: What the source sends, ``(time_steps, *shape)``; constant for `Drive.BIAS`.
+            Clock channels of the file are added.
         states: Indices of the blocks whose registers are returned.
         num_layers: As given to `read_netx`.
         timeout_s: Time the run may take, in seconds.
@@ -268,7 +275,7 @@ def run_stock(
     request: dict[str, Any] = {
         "path": str(Path(path).resolve()),
         "drive": network.drive.value,
-        "inputs": inputs,
+        "inputs": with_clock(network.circuit, inputs),
         "states": np.array([*states], np.int64),
         "input_message_bits": source.message_bits if network.drive is Drive.SPIKES else 0,
         "spike_exponent": getattr(first, "spike_exponent", 6),

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain.ir.mapped import IntArray
+from toolchain.errors import EmitError
+from toolchain.ir.mapped import DenseSynapse, IntArray, SparseSynapse
 
 WEIGHT_BITS = 8
 
@@ -48,6 +49,27 @@ class LoadedWeight:
 
 class UnloadableWeightError(ValueError):
     """The stock reader stops with an exception at this matrix."""
+
+
+def effective_weight(synapse: DenseSynapse | SparseSynapse) -> IntArray:
+    """Return the whole numbers that a unit of input adds, exponent applied.
+
+    Raises:
+        EmitError: They are not whole.
+    """
+    if isinstance(synapse, SparseSynapse):
+        mantissa: IntArray = synapse.weight.toarray()
+    else:
+        mantissa = synapse.weight
+    loaded = LoadedWeight(mantissa.astype(np.int64), synapse.weight_exponent, WEIGHT_BITS)
+    if loaded.effective is None:
+        raise EmitError(
+            f"weights of exponent {synapse.weight_exponent} are no whole numbers; a netx file "
+            "holds whole numbers without exponent",
+            node=synapse.name,
+            hint="quantize with a weight exponent of 0 or above",
+        )
+    return loaded.effective
 
 
 def load_together(*weights: IntArray) -> tuple[LoadedWeight, ...]:

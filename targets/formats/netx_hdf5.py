@@ -1,4 +1,4 @@
-"""Write spatial circuits as netx HDF5, lava-dl's network file, which stock Lava loads.
+"""Write circuits as netx HDF5, lava-dl's network file, which stock Lava loads.
 
 The file is a chain of layers: ``input``, then ``conv``, ``dense`` or ``dense_rec`` for each
 population, with ``flatten`` before a dense layer that follows a ``(C, H, W)`` population. What
@@ -8,7 +8,8 @@ circuit says. ``docs/netx.md`` lists the traps.
 Attributes, which the stock reader does not look at, say what it has to be told on top of the
 file (``input_message_bits``, ``reset_interval``, ``reset_offset``) and what the host needs to
 know (``period``, ``latency``, ``readout_population``, ``readout_step``; for each layer
-``population``, ``window_start``, ``window_length``, ``window_copies``).
+``population``, ``relays``, ``window_start``, ``window_length``, ``window_copies``). The group
+``clock``, which it does not look at either, says what the input has to be given beside samples.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from targets.formats._netx_parameters import (
     text,
 )
 from targets.formats._netx_reader import NetxNetwork, read_netx
+from targets.formats._netx_relays import relay_gates
 from targets.formats._netx_run import NetxRun, encode, run_netx, run_on_netx, run_stock
 from toolchain import __version__
 from toolchain.errors import EmitError
@@ -66,12 +68,15 @@ def emit_netx(circuit: Circuit, out_dir: Path) -> tuple[Path, ...]:
     The same circuit gives the same bytes.
 
     Raises:
-        EmitError: The circuit is no chain, or holds what the stock reader would not load as it
-            is; the message names the synapse or population and its numbers.
+        EmitError: The circuit is no chain and cannot be made one, or holds what the stock
+            reader would not load as it is; the message names the synapse or population and its
+            numbers.
     """
-    chain = chain_of(circuit)
-    layers = [Layer({"type": text("input"), "shape": integers(chain.source.shape)}, {})]
+    chain = chain_of(relay_gates(circuit))
     before = chain.source.shape
+    if chain.clock is not None:
+        before = (int(np.prod(before)) + chain.clock.shape[0],)
+    layers = [Layer({"type": text("input"), "shape": integers(before)}, {})]
     for block in chain.blocks:
         if isinstance(block.synapse, DenseSynapse) and len(before) == 3:
             size = integers((int(np.prod(before)),))
@@ -79,11 +84,11 @@ def emit_netx(circuit: Circuit, out_dir: Path) -> tuple[Path, ...]:
         layers.append(_layer(circuit, block, before))
         before = block.population.shape
     path = out_dir / FILE_NAME
-    _write(path, layers, _root_attributes(circuit, chain))
+    _write(path, layers, _clock(chain), _root_attributes(circuit, chain))
     return (path,)
 
 
-def _write(path: Path, layers: list[Layer], attributes: Data) -> None:
+def _write(path: Path, layers: list[Layer], clock: Data, attributes: Data) -> None:
     """Write under another name first: the stock reader keeps the files it has read open."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
@@ -91,13 +96,29 @@ def _write(path: Path, layers: list[Layer], attributes: Data) -> None:
         with h5py.File(unfinished, "w") as file:
             file.attrs.update(attributes)
             for index, layer in enumerate(layers):
-                group = file.create_group(f"layer/{index}")
-                group.attrs.update(layer.attributes)
-                for name, value in layer.fields.items():
-                    group.create_dataset(name, data=value, track_times=False)
+                _write_fields(file, f"layer/{index}", layer.fields)
+                file[f"layer/{index}"].attrs.update(layer.attributes)
+            _write_fields(file, "clock", clock)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _write_fields(file: h5py.File, group: str, fields: Data) -> None:
+    for name, value in fields.items():
+        file.create_dataset(f"{group}/{name}", data=value, track_times=False)
+
+
+def _clock(chain: Chain) -> Data:
+    """Return the timetable of the input's channels behind those of the sample."""
+    if chain.clock is None:
+        return {}
+    steps = [step for step, _ in chain.clock.events]
+    return {
+        "sample_shape": integers(chain.source.shape),
+        "steps": np.array(steps, np.int64),
+        "values": np.array([values for _, values in chain.clock.events], np.int64),
+    }
 
 
 def _root_attributes(circuit: Circuit, chain: Chain) -> Data:
@@ -106,7 +127,9 @@ def _root_attributes(circuit: Circuit, chain: Chain) -> Data:
         "name": text(circuit.name),
         "period": np.int64(circuit.period),
         "latency": np.int64(circuit.latency),
-        "input_message_bits": np.int64(chain.source.message_bits),
+        "input_message_bits": np.int64(
+            max(source.message_bits for source in (chain.source, chain.clock) if source)
+        ),
     }
     if circuit.readout is not None:
         attributes["readout_population"] = text(circuit.readout.population)
@@ -142,8 +165,10 @@ def _layer(circuit: Circuit, block: Block, before: Shape) -> Layer:
     if isinstance(synapse, ConvSynapse):
         fields = conv_fields(synapse, lif, before)
     else:
-        fields = dense_fields(synapse, block.recurrent, lif)
+        fields = dense_fields(block, synapse)
     attributes: Data = {"population": text(lif.name)}
+    if relays := lif.shape[0] - circuit.nodes[lif.name].shape[0]:
+        attributes["relays"] = np.int64(relays)
     if window := circuit.windows.get(lif.name):
         for key in ("start", "length", "copies"):
             attributes[f"window_{key}"] = np.int64(getattr(window, key))

@@ -25,7 +25,6 @@ from toolchain.ir.mapped import (
     SparseSynapse,
     Window,
 )
-from toolchain.target import FORMATS
 
 MEMORYLESS = {"decay_u": 4096, "decay_v": 4096}
 
@@ -277,46 +276,6 @@ def test_every_spike_in_stock_netx_is_one_of_the_simulator(tmp_path, kind):
     np.testing.assert_array_equal(ours.trace.v["out"][0], stock.v["out"])
 
 
-@pytest.mark.lava
-@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 5, 7)], ids=["channels", "neurons"])
-def test_stock_netx_gives_thresholds_to_the_neurons_they_are_for(tmp_path, shape):
-    if not is_lava_installed():
-        pytest.skip("lava-nc is not installed")
-    rng = np.random.default_rng(0)
-    circuit = thresholded(rng, shape)
-    x = samples(circuit, rng, 5)
-    (path,) = emit_netx(circuit, tmp_path)
-
-    stock = run_on_netx(path, circuit, x)
-
-    ours = run_stream(circuit, x, record=everything(circuit))
-    steps = np.arange(len(x))[:, None] + np.arange(circuit.latency)
-    for name in ("a", "b"):
-        assert 0.1 < stock.spikes[name].mean() < 0.9
-        np.testing.assert_array_equal(ours.trace.spikes[name][0][steps], stock.spikes[name])
-
-
-def thresholded(rng, shape):
-    """Return a convolution and a dense layer of neurons with thresholds of their own."""
-    return Circuit(
-        name="net",
-        sources=(Source(name="x", shape=(2, 5, 7), message_bits=8),),
-        populations=(
-            Lif(
-                name="a", shape=(4, 5, 7), threshold=rng.integers(0, 5000, shape), **MEMORYLESS
-            ),
-            Lif(name="b", shape=(9,), threshold=rng.integers(0, 900, 9), **MEMORYLESS),
-        ),
-        synapses=(
-            conv("x>a", "x", "a", rng.integers(-128, 128, (4, 2, 3, 3)), padding=(1, 1)),
-            dense("a>b", "a", "b", 2 * rng.integers(-128, 128, (9, 140))),
-        ),
-        input="x",
-        period=1,
-        latency=2,
-    )
-
-
 def test_the_same_circuit_gives_the_same_bytes(tmp_path):
     circuit = convolutional(np.random.default_rng(0))
     digests = []
@@ -337,10 +296,6 @@ def test_a_file_that_is_held_open_is_replaced(tmp_path):
 
     assert read_netx(path).circuit.name == "net"
     assert [file.name for file in tmp_path.iterdir()] == ["network.net"]
-
-
-def test_the_format_is_registered():
-    assert FORMATS["netx"] is emit_netx
 
 
 def with_weight(weight, exponent=0):
@@ -431,16 +386,6 @@ def test_convolutions_that_lava_would_miscompute_are_refused(tmp_path, change, f
         emit_netx(circuit, tmp_path)
 
     assert error.value.node == "x>a"
-
-
-def test_a_constant_source_is_refused_by_name(tmp_path):
-    circuit = layered(np.random.default_rng(0))
-    gate = Source(name="gate", shape=(1,), events=((0, np.ones(1, np.int64)),))
-
-    with pytest.raises(EmitError) as error:
-        emit_netx(dataclasses.replace(circuit, sources=(*circuit.sources, gate)), tmp_path)
-
-    assert error.value.node == "gate"
 
 
 def test_a_refusal_says_what_is_found_allowed_and_to_do(tmp_path):

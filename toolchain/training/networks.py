@@ -5,6 +5,7 @@ Average pools throughout: they commute with the sum over windows, which max-pool
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -201,6 +202,12 @@ ARCHITECTURES: dict[str, Callable[..., None]] = {
     "ms-resnet": _ms_resnet,
 }
 """By name: functions that draw the network up to its logits; their keywords are the sizes."""
+
+
+def sizes_of(name: str) -> tuple[str, ...]:
+    """Return the names of the sizes that an architecture has."""
+    parameters = inspect.signature(ARCHITECTURES[name]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
 def _blocks(width: int, blocks: Sequence[int]) -> list[tuple[int, int, int, int]]:

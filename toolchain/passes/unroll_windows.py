@@ -52,7 +52,7 @@ class _Signal:
     unit: float
 
 
-@compiler_pass("unroll-windows", phase=Phase.CONVERT)
+@compiler_pass("unroll-windows", phase=Phase.CONVERT, after=("merge-windows",))
 def unroll_windows(graph: Graph, context: Context) -> Graph:
     """Replace every `LmHt` by a `MultiThreshold` with its windows as channels.
 
@@ -90,7 +90,8 @@ def _unrolled_layer(graph: Graph, layer: Layer, before: _Signal) -> Layer:
     """Return the layer with one block of weights for each pair of windows."""
     reader = graph.only_user(layer.name)
     if isinstance(reader, LmHt):
-        if before.windows not in (1, reader.windows):
+        is_static = before.windows == 1 and isinstance(graph.feeder(layer), Input)
+        if before.windows != reader.windows and not is_static:
             raise ConversionError(
                 f"reads {before.windows} windows and has {reader.windows}",
                 node=reader.name,

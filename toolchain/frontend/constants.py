@@ -20,6 +20,7 @@ import onnx.shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.functions import function_types, is_function
 from toolchain.frontend.model_file import ModelFile, schema_of
 from toolchain.ir.node import Array
 from toolchain.ops import FOLDED
@@ -129,6 +130,8 @@ def _learn(known: Resolved, name: str, array: Array) -> None:
 
 def _infer(known: Resolved, node: onnx.NodeProto, opset: int) -> Mapping[str, onnx.TypeProto]:
     """Return the types of what a node computes, as ONNX infers them."""
+    if is_function(node):
+        return function_types(node, known.types)
     small = {
         name: onnx.numpy_helper.from_array(known.constants[name], name)
         for name in node.input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,13 @@ import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.constants import LARGEST_ELEMENTS, Resolved, resolve
+from toolchain.frontend.functions import EXIT, check_windows, importer_name, is_exit
 from toolchain.frontend.model_file import ModelFile, read_model, schema_of
 from toolchain.frontend.single_line import line_of_nodes
-from toolchain.ir.ann import Input
+from toolchain.ir.ann import Input, Relu
 from toolchain.ir.graph import Graph
-from toolchain.ir.node import Shape
+from toolchain.ir.node import Node, Shape
+from toolchain.ir.snn import LmHt
 from toolchain.ops import IMPORTERS, Call, Value
 from toolchain.ops._builder import GraphBuilder
 from toolchain.ops._call import Constant, dtype_name
@@ -45,7 +47,7 @@ class ImportedModel:
         opset: Version of the ONNX operators.
         input_name: Of the only input.
         input_dtype: Name of its element type, as NumPy has it: ``"float32"``.
-        input_shape: Without the batch axis.
+        input_shape: Without the batch axis; where samples have windows, their axis is first.
         has_fixed_batch: Whether the model takes one sample at a time, rather than any number.
         output_name: Of the only output.
         output_shape: Without the batch axis.
@@ -87,6 +89,7 @@ def import_model(path: Path) -> ImportedModel:
         )
     for node in line:
         _require_importer(node)
+    check_windows(line)
     known = resolve(file, sample.name, sample.type, line)
     _check_declared(file)
     nodes = _import_line(file, sample.name, line, known)
@@ -99,7 +102,7 @@ def import_model(path: Path) -> ImportedModel:
         opset=file.opset,
         input_name=sample.name,
         input_dtype=known.dtype(sample.name),
-        input_shape=nodes.input.source_shape,
+        input_shape=(known.shape(sample.name) or ())[1:],
         has_fixed_batch=has_fixed_batch,
         output_name=output_name,
         output_shape=nodes.shapes[nodes.output.name],
@@ -167,7 +170,7 @@ def _shown(tensor: onnx.TypeProto.Tensor) -> str:
 
 
 def _require_importer(node: onnx.NodeProto) -> None:
-    if node.op_type not in IMPORTERS:
+    if importer_name(node) not in IMPORTERS:
         raise UnsupportedOpError(
             f"{node.op_type} is not supported; docs/supported-operators.md has those that are",
             node=node.name,
@@ -195,19 +198,45 @@ def _import_line(
     shape = (known.shape(sample) or ())[1:]
     entry = Input(name=builder.unused(sample), shape=shape, source_shape=shape)
     values = {sample: Value(builder.add(entry), shape)}
+    is_averaged = False
     for node in line:
         call = _call(node, file.opset, known, values, builder)
-        value = IMPORTERS[node.op_type](call)
+        value = IMPORTERS[importer_name(node)](call)
         _require_batch(call, known.shape(call.output) or ())
         _require_size(call, value)
+        if is_averaged:
+            _require_host(call, value, values)
+        is_averaged = is_averaged or is_exit(node)
         values = {call.output: value}
     output = graph.output[0].name
+    nodes = builder.finish(values[output], output)
+    _refuse_mixture(nodes)
     return Graph(
-        name=file.path.stem,
-        nodes=builder.finish(values[output], output),
-        source_nodes=names,
-        constants=tuple(known.folded),
+        name=file.path.stem, nodes=nodes, source_nodes=names, constants=tuple(known.folded)
     )
+
+
+def _require_host(call: Call, value: Value, before: Mapping[str, Value]) -> None:
+    """Refuse what comes after the mean over the windows unless the host computes it."""
+    (read,) = before.values()
+    is_host = call.builder.on_host(value) is not None
+    call.require(
+        is_host or value.node == read.node or isinstance(call.builder[value.node], Relu),
+        f"stands after {EXIT}, where only the host computes",
+        f"let {EXIT} be the last node, or the last before a softmax",
+    )
+
+
+def _refuse_mixture(nodes: Sequence[Node]) -> None:
+    """Refuse a rectifier between trained neurons: nothing says when its neurons would fire."""
+    relu = next((node for node in nodes if isinstance(node, Relu)), None)
+    if relu is not None and any(isinstance(node, LmHt) for node in nodes):
+        raise UnsupportedOpError(
+            "is an analogue activation in a network of trained spiking neurons; all are one or "
+            "the other",
+            node=relu.origin[0],
+            hint="train it as MultiThreshold, too",
+        )
 
 
 def _require_batch(call: Call, shape: Shape) -> None:

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.external_data import load_external_data
+from toolchain.frontend.functions import check_functions, function_schema, is_function
 
 OLDEST_OPSET = 7
 _LARGEST_BYTES = 2**31 - 1
@@ -44,7 +45,8 @@ def read_model(path: Path) -> ModelFile:
     Raises:
         ImportModelError: It is no ONNX model, inconsistent, too old, too new or too large; it
             names the file.
-        UnsupportedOpError: A node is not one of ONNX's own plain operators; it names the node.
+        UnsupportedOpError: A node is neither one of ONNX's own plain operators nor one of our
+            functions; it names the node.
     """
     content = _bytes(path)
     model = onnx.ModelProto()
@@ -63,6 +65,7 @@ def read_model(path: Path) -> ModelFile:
     opset = _opset(model, path)
     name_nodes(model)
     _refuse_other_nodes(model)
+    check_functions(model)
     for node in model.graph.node:
         schema_of(node, opset)
         _refuse_empty_windows(node)
@@ -111,11 +114,13 @@ def _refuse_empty_windows(node: onnx.NodeProto) -> None:
 
 
 def schema_of(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:
-    """Return the operator of a node, in the version that an opset has.
+    """Return the operator of a node, in the version that an opset has, or our function.
 
     Raises:
         UnsupportedOpError: There is none.
     """
+    if is_function(node):
+        return function_schema(node)
     try:
         schema = onnx.defs.get_schema(node.op_type, opset, "")
     except onnx.defs.SchemaError:
@@ -176,6 +181,8 @@ def _opset(model: onnx.ModelProto, path: Path) -> int:
 def _refuse_other_nodes(model: onnx.ModelProto) -> None:
     functions = {(function.domain, function.name) for function in model.functions}
     for node in model.graph.node:
+        if is_function(node):
+            continue
         if (node.domain, node.op_type) in functions:
             raise UnsupportedOpError(
                 f"{node.op_type} is a function of the model's own",

@@ -16,6 +16,7 @@ import onnx.parser
 from toolchain.frontend.importing import ImportedModel, import_model
 from toolchain.ir.reference import run
 from toolchain.ir.verify import verify
+from toolchain.onnx_functions import DOMAIN, DOMAIN_VERSION, OPSET, functions
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -32,6 +33,24 @@ def text_model(text: str, *, opset: int = 17, **weights: Array) -> onnx.ModelPro
     for name, array in weights.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def spiking_model(text: str, *, windows: int, **weights: Array) -> onnx.ModelProto:
+    """Return a model with functions of our own domain, that onnx has checked.
+
+    Args:
+        text: As for `text_model`; nodes of the domain are ``ai.snn_compile.MultiThreshold``
+            and so on.
+        windows: Windows for which the functions are defined.
+        weights: Initializers by name, besides those in the text.
+    """
+    opsets = f'"" : {OPSET}, "{DOMAIN}" : {DOMAIN_VERSION}'
+    model = onnx.parser.parse_model(f"<ir_version: 8, opset_import: [{opsets}]> {text}")
+    model.functions.extend(functions(windows))
+    for name, array in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.checker.check_model(model)
     return model
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from toolchain.ir.ann import MaxPool
-from toolchain.ir.node import Array, Node, Shape
+from toolchain.ir.node import Array, IndexArray, Node, Shape
 
 _ZERO = np.zeros(())
 _ONE = np.ones(())
@@ -112,6 +112,9 @@ class LmHt(Node):
         mixing: ``(windows, windows)``; row = receiving window, column = sending window.
         retention: Share of the membrane potential kept from window to window, 0 to 1.
         initial: Membrane potential before the first window.
+        tensor: Name of the ONNX value that holds ``y``, for verification.
+        tensor_order: Flat index into one window of that value (without batch axis) for each
+            element of the output; `None` keeps the order.
 
     Source: Hao et al., "LM-HT SNN", NeurIPS 2024, equations 5-7.
     """
@@ -121,6 +124,8 @@ class LmHt(Node):
     mixing: Array
     retention: float = 1.0
     initial: float = 0.0
+    tensor: str = ""
+    tensor_order: IndexArray | None = None
 
     def __post_init__(self) -> None:
         self._require(self.levels >= 1, f"levels is {self.levels}; it must be 1 or more")

@@ -89,6 +89,21 @@ class GraphBuilder:
             )
         )
 
+    def take_windows(self, name: str, windows: int) -> None:
+        """Take the first axis of the input called ``name`` as that of its windows.
+
+        Args:
+            name: Of an `Input` in the order of the sample.
+            windows: Length of that axis.
+        """
+        node = self._nodes[name]
+        if not isinstance(node, Input):
+            raise TypeError(f"{node.kind} has no windows")
+        shape = node.source_shape[1:]
+        source = shape if windows > 1 else node.source_shape
+        node = dataclasses.replace(node, shape=shape, source_shape=source, windows=windows)
+        self._nodes[name], self._shapes[name] = node, shape
+
     def take_padding(self, name: str) -> tuple[str, SumPool | None]:
         """Remove the node called ``name`` if it only adds zeros around its input.
 

@@ -111,6 +111,10 @@ class Call:
         value = self._attribute(key, None)
         return None if value is None else tuple(int(element) for element in value)
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """Return an attribute that is a list of numbers, empty where it is absent."""
+        return tuple(float(element) for element in self._attribute(key, ()))
+
     def _attribute(self, key: str, default: Any) -> Any:
         self._known.add(key)
         for attribute in self.node.attribute:

@@ -15,7 +15,7 @@ from pathlib import Path
 from toolchain.engine import ENGINES
 from toolchain.errors import CompileError, UnsupportedOpError
 from toolchain.ops import describe_operators
-from toolchain.report import LayerReport, Report, Rung
+from toolchain.report import Energy, LayerReport, Report, Rung
 from toolchain.target import FORMATS, TARGETS, Limit, Target
 
 _OWN_PACKAGES = ("toolchain", "targets")
@@ -75,8 +75,8 @@ from version to version; new ones may be added. What is not known is `null`.
 The file in the build folder has two keys more than what is printed: `written_by`, the version
 that wrote the build, and `manifest`, the names of all its files.
 
-A number of the report is *counted* in a simulator of ours that equals Lava's fixed-point
-models; none is measured on a chip.
+Spikes, operations and saturations are *counted* in a simulator that equals Lava's fixed-point
+models. Energy is *modelled* from these counts. Nothing is measured on a chip.
 """
 
 
@@ -104,6 +104,7 @@ def describe_report() -> str:
         ("Keys of the report", Report),
         ("Keys of a rung, in `ladder`", Rung),
         ("Keys of a population, in `layers`", LayerReport),
+        ("Keys of `energy`", Energy),
     ):
         documented = _attributes(kind)
         rows = [f"| `{f.name}` | {documented[f.name]} |" for f in dataclasses.fields(kind)]

@@ -136,7 +136,7 @@ def test_a_pool_keeps_the_windows_before_it():
         MaxPool(name="pool", kernel=(1, 2), stride=(1, 2)),
         Conv(name="last", weight=np.ones((1, 1, 1, 1))),
     )
-    x = np.array([[[[0.875, 0.5]]]])
+    x = np.array([[[[0.8125, 0.5]]]])
 
     values = evaluate(graph, x)
 

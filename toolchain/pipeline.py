@@ -42,8 +42,9 @@ from toolchain.rewriting import PASSES, Context, run_phase
 from toolchain.target import FORMATS, TARGETS, Target
 from toolchain.tuning.levels import AGREEMENT_WANTED, LEVELS_TRIED, choose_levels
 from toolchain.tuning.lowering import choose_lowering
-from toolchain.verification.ladder import Climb, Stages, climb, source_runner
+from toolchain.verification.ladder import Climb, Stages, climb
 from toolchain.verification.layers import report_layers
+from toolchain.verification.source import source_runner
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 Dump: TypeAlias = Callable[[str], None]

@@ -65,18 +65,23 @@ class Windows:
 Value: TypeAlias = Floats | Train | Windows
 
 
-def evaluate(graph: Graph, x: npt.NDArray[np.generic]) -> Mapping[str, Value]:
+def evaluate(
+    graph: Graph, x: npt.NDArray[np.generic], given: Mapping[str, Value] | None = None
+) -> Mapping[str, Value]:
     """Return the output of every node.
 
     Args:
         graph: At any phase.
         x: ``(batch, *source_shape)``, in the units of the model's input.
+        given: Outputs to take as they are instead of computing them, by node name.
 
     Returns:
         By node name: ``(batch, *shape)``, or a `Train` for lowered neurons and what pools them.
     """
-    values: dict[str, Value] = {}
+    values: dict[str, Value] = dict(given or {})
     for node in graph:
+        if node.name in values:
+            continue
         inputs = [values[source] for source in node.inputs]
         values[node.name] = _by_window(node, *(inputs or [np.asarray(x, np.float64)]))
     return values
@@ -212,18 +217,24 @@ def _(node: MultiThreshold, x: Value) -> Value:
 
 @compute.register
 def _(node: LmHt, x: Value) -> Value:
-    if isinstance(x, Windows):
-        current = np.moveaxis(x.values, 1, 0)
-    else:
-        current = np.broadcast_to(counts_of(x), (node.windows, *counts_of(x).shape))
-    v = np.full(current.shape[1:], node.initial)
+    currents = mixed_currents(node, x)
+    v = np.full(currents.shape[1:], node.initial)
     sent = []
-    for mixed in np.tensordot(node.mixing.astype(np.float64), current, axes=1):
+    for mixed in currents:
         m = node.retention * v + mixed
         y = node.threshold * np.clip(np.floor(m / node.threshold), 0, node.levels)
         v = m - y
         sent.append(y)
     return Windows(np.stack(sent, axis=1))
+
+
+def mixed_currents(node: LmHt, x: Value) -> Floats:
+    """Return what neurons that read ``x`` integrate, ``(windows, batch, *shape)``."""
+    if isinstance(x, Windows):
+        current = np.moveaxis(x.values, 1, 0)
+    else:
+        current = np.broadcast_to(counts_of(x), (node.windows, *counts_of(x).shape))
+    return np.tensordot(node.mixing.astype(np.float64), current, axes=1)
 
 
 @compute.register

@@ -33,7 +33,9 @@ def _fold(graph: Graph, node: Rearrange) -> Graph:
     if isinstance(before, (Input, Rearrange)) and graph.only_user(before.name) is node:
         order = _composed(before.order, node.order)
         return _absorb(graph, node, dataclasses.replace(before, shape=node.shape, order=order))
-    if isinstance(after, (Relu, LmHt)):
+    if isinstance(after, LmHt):
+        return graph.swap(_behind(after, node)).exchange(node.name)
+    if isinstance(after, Relu):
         return graph.exchange(node.name)
     folded = None if after is None else _into(after, node, graph.shapes[before.name])
     if folded is None:
@@ -57,6 +59,17 @@ def _composed(first: IndexArray | None, second: IndexArray | None) -> IndexArray
         order = first.ravel()[second.ravel()]
     is_plain = order is None or bool(np.all(order.ravel() == np.arange(order.size)))
     return None if is_plain else order
+
+
+def _behind(neurons: LmHt, node: Rearrange) -> LmHt:
+    """Return the neurons as they are when ``node`` reads them and not they it."""
+    if node.order is None:
+        return neurons
+    size = node.order.size
+    tensor = np.arange(size) if neurons.tensor_order is None else neurons.tensor_order.ravel()
+    order = np.empty(size, tensor.dtype)
+    order[node.order.ravel()] = tensor
+    return dataclasses.replace(neurons, tensor_order=order)
 
 
 @singledispatch

@@ -2,7 +2,8 @@
 
 What a stage promises is checked here and nowhere else. *exact* means not one spike count (for
 engines that give single spikes: not one spike in any time step) and not one output integer
-differs.
+differs. Where neurons spike in the source model already, `toolchain.verification.ties` has what
+the imported network promises.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
-from toolchain.calibration import session
 from toolchain.data import Samples
 from toolchain.engine import ENGINES, Engine, Execution, Program
-from toolchain.errors import CompileError, ImportModelError
+from toolchain.errors import CompileError
 from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
 from toolchain.ir.reference import counts_of, decode, encode, evaluate
-from toolchain.ir.snn import Spiking
+from toolchain.ir.snn import LmHt, Spiking
 from toolchain.report import Rung
 from toolchain.verification.comparison import first_count, first_output, first_spike
 from toolchain.verification.rung_tally import RungTally
+from toolchain.verification.source import spike_source
+from toolchain.verification.ties import TieTally, force
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -114,11 +115,14 @@ class _Ladder:
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
         tail = stages.program.graph.output.tail
+        within = f"within {IMPORT_TOLERANCE:g}"
+        if stages.prepared.of_type(LmHt):
+            within += ", ties apart"
         self.tallies = {
             name: RungTally(name, promise, tail, tolerance)
             for name, promise, tolerance in (
                 ("onnxruntime", "reference", None),
-                ("imported", f"within {IMPORT_TOLERANCE:g}", IMPORT_TOLERANCE),
+                ("imported", within, IMPORT_TOLERANCE),
                 ("converted", "lossy by design", None),
                 ("lowered", "exact", None),
                 ("quantized", "lossy by design", None),
@@ -127,20 +131,18 @@ class _Ladder:
             )
         }
         self.tail = tail
-        self.run_source = source_runner(stages.model)
+        self.run_source = spike_source(stages.model, stages.prepared)
+        self.ties = TieTally()
         self.spikes, self.operations, self.graded, self.saturations = 0, 0, 0, 0
         self.step_s = 0.0
 
     def add(self, start: int, chunk: Samples) -> None:
         """Run one chunk through all stages that need no artifact."""
         stages, program = self.stages, self.stages.program
-        source = self.run_source(chunk.x)
-        imported = decode_of(stages.prepared, chunk.x)[0]
+        source, imported = self._add_imported(start, chunk)
         converted, converted_counts = decode_of(stages.converted, chunk.x)
         lowered, lowered_counts = decode_of(stages.lowered, chunk.x)
         quantized, quantized_counts = decode_of(program.graph, chunk.x)
-        self._add("onnxruntime", source, source, source, chunk)
-        self._add("imported", imported, source, source, chunk)
         self._add("converted", converted, imported, source, chunk)
         difference = first_count(lowered_counts, converted_counts, start)
         self._add("lowered", lowered, converted, source, chunk, difference)
@@ -152,6 +154,24 @@ class _Ladder:
         self._add("count", y, quantized, source, chunk, difference)
         if self.step_s < _BUDGET_S:
             self._add_step(start, chunk, inputs, counted, source)
+
+    def _add_imported(self, start: int, chunk: Samples) -> tuple[Floats, Floats]:
+        """Run the source and the imported network; return the outputs of both.
+
+        Spiking neurons are judged on what the source sends, and run on what they send.
+        """
+        source, sent = self.run_source(chunk.x)
+        forced = force(self.stages.prepared, chunk.x, sent, IMPORT_TOLERANCE, start)
+        imported = forced.y
+        if forced.ties or forced.difference is not None:
+            imported = decode_of(self.stages.prepared, chunk.x)[0]
+        self._add("onnxruntime", source, source, source, chunk)
+        self.tallies["imported"].add(
+            imported, source, source, chunk.y, forced.difference, promised=forced.y
+        )
+        self.ties.add(forced, imported, source, IMPORT_TOLERANCE)
+        self.tallies["imported"].why = self.ties.sentence
+        return source, imported
 
     def _add_step(
         self, start: int, chunk: Samples, inputs: Ints, counted: Execution, source: Floats
@@ -191,7 +211,7 @@ class _Ladder:
         except CompileError as error:
             tally.failure = str(error)
             return
-        source = self.run_source(few.x)
+        source, _ = self.run_source(few.x)
         above = decode(program.graph.output, ours.readout.astype(np.float64))
         y = decode(program.graph.output, theirs.readout.astype(np.float64))
         difference = first_spike(program.circuit, theirs.spikes, ours.spikes) or first_output(
@@ -231,33 +251,6 @@ def decode_of(graph: Graph, x: npt.NDArray[Any]) -> tuple[Floats, Counts]:
     values = evaluate(graph, x)
     counts = {node.name: counts_of(values[node.name]) for node in graph.of_type(Spiking)}
     return counts_of(values[graph.output.name]), counts
-
-
-def source_runner(model: ImportedModel) -> Callable[[npt.NDArray[Any]], Floats]:
-    """Return a function that runs the source model in onnxruntime on ``(samples, ...)``.
-
-    Raises:
-        ImportModelError: This onnxruntime cannot run the model.
-    """
-    try:
-        runner = session(model.model_bytes, as_written=True)
-    except Exception as error:
-        raise ImportModelError(
-            f"onnxruntime {onnxruntime.__version__} cannot run the model, of opset "
-            f"{model.opset}: {str(error).splitlines()[0]}",
-            node=str(model.path),
-            hint="update onnxruntime, or export the model at an older opset",
-        ) from error
-
-    def run(x: npt.NDArray[Any]) -> Floats:
-        given = x.astype(model.input_dtype)
-        batches = np.split(given, len(given)) if model.has_fixed_batch else [given]
-        outputs = [
-            runner.run([model.output_name], {model.input_name: batch})[0] for batch in batches
-        ]
-        return np.concatenate(outputs).astype(np.float64)
-
-    return run
 
 
 def _chunks(stages: Stages, samples: Samples) -> Iterator[tuple[int, Samples]]:

@@ -49,6 +49,8 @@ class RungTally:
         source: Floats,
         labels: npt.NDArray[np.integer[Any]] | None,
         difference: str | None = None,
+        *,
+        promised: Floats | None = None,
     ) -> None:
         """Add some samples.
 
@@ -57,14 +59,16 @@ class RungTally:
             above: Outputs of the rung above it.
             source: Outputs of the source network.
             labels: ``(samples,)``, or `None`.
-            difference: Where an exact rung differs on these samples.
+            difference: Where a rung differs on these samples and may not.
+            promised: Outputs that the promise is about, if those are not ``y``.
         """
+        off = above - (y if promised is None else promised)
         self.samples += len(y)
         self.agreeing += agreement(y, source, self.tail) * len(y)
         self.is_labelled = self.is_labelled and labels is not None
         if labels is not None:
             self.right += accuracy(y, labels, self.tail) * len(y)
-        self.max_abs_error = max(self.max_abs_error, float(np.abs(y - above).max()))
+        self.max_abs_error = max(self.max_abs_error, float(np.abs(off).max()))
         self.largest = max(self.largest, float(np.abs(above).max()))
         self.first_difference = self.first_difference or difference
 

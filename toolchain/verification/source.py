@@ -1,0 +1,110 @@
+"""The source model in onnxruntime, and what its spiking neurons send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from toolchain.calibration import session
+from toolchain.errors import ImportModelError
+from toolchain.frontend import ImportedModel
+from toolchain.ir.graph import Graph
+from toolchain.ir.reference import Windows
+from toolchain.ir.snn import LmHt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def source_runner(model: ImportedModel) -> Callable[[Array], Floats]:
+    """Return a function that runs the source model in onnxruntime on ``(samples, ...)``.
+
+    Raises:
+        ImportModelError: This onnxruntime cannot run the model.
+    """
+    runner = _Source(model, model.model_bytes)
+
+    def run(x: Array) -> Floats:
+        (y,) = runner.run(x, [model.output_name])
+        return y.astype(np.float64)
+
+    return run
+
+
+def spike_source(
+    model: ImportedModel, graph: Graph
+) -> Callable[[Array], tuple[Floats, Mapping[str, Windows]]]:
+    """Return a function that runs the source model as `source_runner` does, and its neurons.
+
+    Args:
+        model: As imported.
+        graph: Made of it; its trained neurons say which values of the model are theirs.
+
+    Returns:
+        Of a function of ``(samples, ...)``: the outputs, and by the name of each `LmHt` what it
+        sends to the next layer, in whole multiples of its threshold.
+
+    Raises:
+        ImportModelError: This onnxruntime cannot run the model.
+    """
+    neurons = [node for node in graph.of_type(LmHt) if node.tensor]
+    source = _Source(model, _returning(model, [node.tensor for node in neurons]))
+    names = [model.output_name, *(node.tensor for node in neurons)]
+
+    def run(x: Array) -> tuple[Floats, Mapping[str, Windows]]:
+        y, *values = source.run(x, names)
+        sent = {
+            node.name: _sent(node, value, graph.shapes[node.name])
+            for node, value in zip(neurons, values, strict=True)
+        }
+        return y.astype(np.float64), sent
+
+    return run
+
+
+def _returning(model: ImportedModel, values: Sequence[str]) -> bytes:
+    """Return the serialized model with more of its values among its outputs."""
+    proto = onnx.load_model_from_string(model.model_bytes)
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values)
+    return bytes(proto.SerializeToString())
+
+
+def _sent(node: LmHt, value: Array, shape: tuple[int, ...]) -> Windows:
+    """Return what neurons send, of the ONNX value ``(samples * windows, *)`` that holds it."""
+    rows = value.reshape(len(value), -1)
+    if node.tensor_order is not None:
+        rows = rows[:, node.tensor_order.ravel()]
+    counts = np.rint(rows / node.threshold)
+    return Windows((counts * node.threshold).reshape(-1, node.windows, *shape))
+
+
+class _Source:
+    def __init__(self, model: ImportedModel, content: bytes) -> None:
+        self.model = model
+        try:
+            self.runner = session(content, as_written=True)
+        except Exception as error:
+            raise self._cannot_run(error) from error
+
+    def run(self, x: Array, names: Sequence[str]) -> list[Array]:
+        """Return values ``(samples, ...)``, or ``(samples * windows, ...)`` of neurons."""
+        model, given = self.model, x.astype(self.model.input_dtype)
+        batches = np.split(given, len(given)) if model.has_fixed_batch else [given]
+        try:
+            results = [self.runner.run(list(names), {model.input_name: b}) for b in batches]
+        except Exception as error:
+            raise self._cannot_run(error) from error
+        return [np.concatenate(values) for values in zip(*results, strict=True)]
+
+    def _cannot_run(self, error: Exception) -> ImportModelError:
+        return ImportModelError(
+            f"onnxruntime {onnxruntime.__version__} cannot run the model, of opset "
+            f"{self.model.opset}: {str(error).splitlines()[0]}",
+            node=str(self.model.path),
+            hint="update onnxruntime, or export the model at an older opset",
+        )

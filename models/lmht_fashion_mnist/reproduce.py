@@ -1,0 +1,177 @@
+"""Measure the claims of LM-HT on Fashion-MNIST, at sizes that train in minutes.
+
+    python reproduce.py ablation|hybrid FOLDER --out OUT [--seeds 3] [--threads 1]
+
+FOLDER holds Fashion-MNIST (the Debian package `dataset-fashion-mnist` puts it under
+`/usr/share/datasets/fashion-mnist`). Every run has a folder in OUT; those that are finished are
+not run again, and a table of means and spreads over the seeds is printed at the end.
+
+- `ablation` (the paper's table 1): levels, windows and mixing of directly trained networks.
+- `hybrid` (table 4): networks fine-tuned from a QCFS network against the plain conversion of
+  the same QCFS network, integrate-and-fire neurons over as many steps.
+
+The best epoch is chosen on held-out training images; the test set is looked at once a run.
+
+Requires: `pip install 'snn-compile[train]'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from toolchain.training.checkpoint import load_checkpoint
+from toolchain.training.datasets import Dataset, load_dataset
+from toolchain.training.hybrid import convert_to_neurons
+from toolchain.training.loop import BEST, Part, accuracy, evaluate, train
+from toolchain.training.monitor import count_operations
+from toolchain.training.network import Network
+from toolchain.training.recipe import Recipe, recipe_of
+
+SAMPLES, VALIDATION = 22_000, 2_000
+COUNTED = 200
+
+DIRECT = {"name": "mlp", "widths": [128, 128, 128]}
+DIRECT_TRAINING = {"epochs": 6, "batch": 128, "learning_rate": 0.003}
+ABLATION = (
+    (1, 4, "diagonal"), (1, 4, "full"), (2, 2, "diagonal"), (2, 2, "uniform"),
+    (2, 2, "lower"), (2, 2, "full"), (4, 1, "full"), (4, 2, "full"),
+)  # fmt: skip
+
+SOURCE = {"name": "mlp", "widths": [128, 128, 128, 128]}
+SOURCE_TRAINING = {"epochs": 8, "batch": 128, "learning_rate": 0.003}
+TUNING = {"epochs": 3, "batch": 128, "learning_rate": 0.0005}
+SOURCE_LEVELS = (4, 8)
+PLAIN = (2, 4)
+TUNED = ((2, 1), (2, 2), (4, 1))
+
+
+def recipe(folder: Path, arguments: Any, seed: int, **tables: Any) -> Recipe:
+    """Return a recipe on Fashion-MNIST."""
+    data = {
+        "source": "fashion-mnist",
+        "path": str(folder),
+        "samples": SAMPLES,
+        "validation": VALIDATION,
+    }
+    training = tables.pop("training") | {"seed": seed, "threads": arguments.threads}
+    return recipe_of({"data": data, "training": training, **tables})
+
+
+def measured(network: Network, test: Part) -> dict[str, float]:
+    """Return accuracy and operations on the test set."""
+    operations = count_operations(network, test.x[:COUNTED].float()).as_dict()
+    return {"accuracy": accuracy(evaluate(network, test), test.y)} | operations
+
+
+def run(name: str, made: Recipe, dataset: Dataset, out: Path) -> dict[str, float]:
+    """Train, or return what is known of a run that is finished."""
+    result = out / name / "result.json"
+    if not result.exists():
+        trained = train(made, dataset, out / name, resume=True)
+        result.write_text(json.dumps(measured(trained.network, trained.test)))
+        print(f"{name}: {json.loads(result.read_text())['accuracy']:.4f}", flush=True)
+    found: dict[str, float] = json.loads(result.read_text())
+    return found
+
+
+def show(title: str, results: list[dict[str, float]]) -> None:
+    """Print a row of the table."""
+    values = {key: np.array([result[key] for result in results]) for key in results[0]}
+    right = 100 * values["accuracy"]
+    print(
+        f"| {title} | {right.mean():.2f} ± {right.std():.2f} "
+        f"| {values['spikes'].mean() / 1e3:.2f} "
+        f"| {values['synaptic_operations'].mean() / 1e6:.3f} "
+        f"| {values['mixing_operations'].mean() / 1e6:.3f} "
+        f"| {values['input_operations'].mean() / 1e6:.3f} "
+        f"| {values['energy_j'].mean() * 1e6:.3f} "
+        f"| {values['energy_with_all_j'].mean() * 1e6:.3f} |"
+    )
+
+
+def ablation(arguments: Any, dataset: Dataset) -> None:
+    """Train every combination directly."""
+    rows: dict[tuple[int, int, str], list[dict[str, float]]] = {key: [] for key in ABLATION}
+    for seed in range(arguments.seeds):
+        for levels, windows, mixing in ABLATION:
+            made = recipe(
+                arguments.folder,
+                arguments,
+                seed,
+                network=DIRECT,
+                neuron={"levels": levels, "windows": windows, "mixing": mixing},
+                training=DIRECT_TRAINING,
+            )
+            name = f"ablation-{levels}-{windows}-{mixing}-{seed}"
+            rows[levels, windows, mixing].append(run(name, made, dataset, arguments.out))
+    for (levels, windows, mixing), results in rows.items():
+        show(f"{levels} | {windows} | {mixing}", results)
+
+
+def hybrid(arguments: Any, dataset: Dataset) -> None:
+    """Train QCFS networks, convert them plainly, and fine-tune them as LM-HT networks."""
+    test = Part(torch.tensor(dataset.test_x), torch.tensor(dataset.test_y))
+    rows: dict[str, list[dict[str, float]]] = {}
+    for levels in SOURCE_LEVELS:
+        for seed in range(arguments.seeds):
+            name = f"qcfs-{levels}-{seed}"
+            made = recipe(
+                arguments.folder,
+                arguments,
+                seed,
+                network=SOURCE | {"activation": "qcfs"},
+                neuron={"levels": levels},
+                training=SOURCE_TRAINING,
+            )
+            source = run(name, made, dataset, arguments.out)
+            rows.setdefault(f"QCFS {levels} | source", []).append(source)
+            start = arguments.out / name / BEST
+            for steps in PLAIN:
+                plain = convert_to_neurons(
+                    load_checkpoint(start).network, 1, steps, mixing="diagonal"
+                ).eval()
+                key = f"QCFS {levels} | plain, {steps} steps"
+                rows.setdefault(key, []).append(measured(plain, test))
+            for own, windows in TUNED:
+                tuned = recipe(
+                    arguments.folder,
+                    arguments,
+                    seed,
+                    network=SOURCE,
+                    neuron={"levels": own, "windows": windows},
+                    training=TUNING,
+                    hybrid={"start": str(start)},
+                )
+                key = f"QCFS {levels} | LM-HT L={own}, T={windows}"
+                name_of_run = f"hybrid-{levels}-{own}-{windows}-{seed}"
+                found = run(name_of_run, tuned, dataset, arguments.out)
+                rows.setdefault(key, []).append(found)
+    for title in sorted(rows):
+        show(title, rows[title])
+
+
+def main() -> None:
+    """Run one of the two experiments."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("experiment", choices=("ablation", "hybrid"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    arguments.out = arguments.out.resolve()
+    table = recipe(
+        arguments.folder.resolve(), arguments, 0, network=DIRECT, training=DIRECT_TRAINING
+    )
+    dataset = load_dataset(table.data)
+    {"ablation": ablation, "hybrid": hybrid}[arguments.experiment](arguments, dataset)
+
+
+if __name__ == "__main__":
+    main()

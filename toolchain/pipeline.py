@@ -31,7 +31,7 @@ from toolchain.ir.features import features_of
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import decode, encode
 from toolchain.ir.size import count_neurons, count_synapses
-from toolchain.ir.snn import Spiking
+from toolchain.ir.snn import LmHt, Spiking
 from toolchain.ir.text import print_graph
 from toolchain.ir.verify import accounted
 from toolchain.mapping import MAPPINGS
@@ -55,6 +55,9 @@ OPTIONS_FILE = "options.json"
 AUTO = "auto"
 """The lowering that the compiler chooses."""
 
+TRAINED = "trained"
+"""What stands for the conversion method where the model brings its neurons."""
+
 _CALIBRATION_MAX = 512
 _SYNTHETIC_COUNT = 32
 
@@ -69,6 +72,7 @@ class Options:
         calibration: npz file with ``x``; `None` takes ``calibration.npz`` beside the model.
         test: npz file with ``x`` and ``y``; `None` verifies on the calibration samples.
         levels: Largest spike count of a neuron in one window; `None` chooses (`tuning.levels`).
+            Neurons that the model brings have their own, whatever is asked for.
         lowering: Name of a lowering; ``auto`` chooses (`tuning.lowering`).
         method: Name of a conversion method.
         formats: Names of formats to write; `None` takes the target's that can be written.
@@ -168,7 +172,7 @@ class _Compilation:
         self.progress("calibrate", 0, len(samples))
         calibration = calibrate(prepared, samples.x)
         context = dataclasses.replace(context, calibration=calibration)
-        if self.options.levels is None:
+        if self.options.levels is None and not prepared.of_type(LmHt):
             context = self._with_levels(model, prepared, context)
         return self._lowered(model, prepared, context, folder)
 
@@ -248,8 +252,9 @@ class _Compilation:
             model={"name": named, "sha256": model.sha256},
             target=self.target.name,
             lowering=stages.lowering,
-            method=self.options.method,
+            method=TRAINED if stages.prepared.of_type(LmHt) else self.options.method,
             levels=max((node.levels for node in graph.of_type(Spiking)), default=0),
+            windows=max((node.windows for node in graph.of_type(Spiking)), default=1),
             time_steps=circuit.latency,
             period=circuit.period,
             nodes={"in": len(graph.source_nodes), "accounted": len(accounted(graph))},

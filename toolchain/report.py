@@ -16,8 +16,10 @@ class Rung:
     Attributes:
         rung: Name of the stage: ``onnxruntime``, ``imported``, ``converted``, ``lowered``,
             ``quantized``, ``count``, ``step``, or a format's name.
-        promise: ``reference``, ``exact``, ``within x`` or ``lossy by design``, against the rung
-            above it.
+        promise: ``reference``, ``exact``, ``within x``, ``within x, ties apart`` or ``lossy by
+            design``, against the rung above it. Where the source network spikes itself, each
+            population is compared on the spikes of the source before it; a tie is a spike count
+            that a rounding error of the source decides.
         status: Whether it was kept.
         samples: How many samples it ran; 0 if skipped.
         metric: Share of samples with the right answer; `None` without labels.
@@ -97,8 +99,9 @@ class Report:
         model: ``name`` and ``sha256`` of the ONNX file.
         target: Name of the target.
         lowering: ``temporal`` or ``spatial``.
-        method: Conversion method.
+        method: Conversion method; ``trained`` where the model brings its neurons.
         levels: Largest spike count of a neuron in one window.
+        windows: Windows of one sample; 1 unless the network was trained with more.
         time_steps: From a sample's first step to its answer, inclusive.
         period: Time steps between the first steps of successive samples.
         nodes: ONNX nodes in the model (``in``) and those the circuit accounts for.
@@ -120,6 +123,7 @@ class Report:
     lowering: str
     method: str
     levels: int
+    windows: int
     time_steps: int
     period: int
     nodes: dict[str, int]

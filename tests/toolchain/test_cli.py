@@ -27,6 +27,7 @@ REPORT = Report(
     lowering="temporal",
     method="mmse",
     levels=15,
+    windows=1,
     time_steps=32,
     period=32,
     nodes={"in": 3, "accounted": 3},

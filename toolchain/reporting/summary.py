@@ -54,8 +54,9 @@ def _imported(report: Report) -> Iterator[Text]:
         f"sha256 {report.model['sha256'][:12]}, {nodes['in']} ONNX nodes, "
         f"{nodes['accounted']} accounted for"
     )
+    windows = f", {report.windows} windows" if report.windows > 1 else ""
     yield Text(
-        f"{report.lowering} lowering, method {report.method}, {report.levels} levels",
+        f"{report.lowering} lowering, method {report.method}, {report.levels} levels{windows}"
     )
 
 

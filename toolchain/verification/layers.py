@@ -12,7 +12,7 @@ from toolchain.ir.ann import Conv, Dense
 from toolchain.ir.counts import count
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
-from toolchain.ir.reference import counts_of, evaluate
+from toolchain.ir.reference import Value, Windows, counts_of, evaluate
 from toolchain.ir.snn import Spiking
 from toolchain.report import LayerReport
 
@@ -32,7 +32,7 @@ def report_layers(
         x: ``(samples, *source_shape)``.
     """
     x = x[:SAMPLES_MAX]
-    activations = {name: counts_of(value) for name, value in evaluate(prepared, x).items()}
+    values = evaluate(prepared, x)
     reports = []
     value: Floats = np.asarray(x, np.float64)
     ideal = value
@@ -42,10 +42,17 @@ def report_layers(
             ideal = count(node, ideal)
             continue
         alone = count(node, ideal)
-        wanted = activations[node.name]
+        wanted = _activation(values[node.name], node)
         reports.append(_report(program, node, value, alone, wanted))
         ideal = wanted / node.unit
     return tuple(reports)
+
+
+def _activation(value: Value, node: Spiking) -> Floats:
+    """Return what a population stands for; the total where windows have been merged."""
+    if isinstance(value, Windows) and node.windows == 1:
+        return np.asarray(value.values.sum(axis=1))
+    return counts_of(value)
 
 
 def _report(

@@ -85,10 +85,12 @@ class TieTally:
         """What to tell about ties, empty if there are none."""
         if not self.ties:
             return ""
+        found = f"{self.ties} of {self.counts} spike counts are ties, by rounding errors"
+        if not self.samples_off:
+            return f"{found}; no output depends on one"
         return (
-            f"{self.ties} of {self.counts} spike counts are ties, a rounding error from a "
-            f"threshold; {self.samples_off} of {self.samples} samples differ after them, by up "
-            f"to {self.max_abs_error:.3g}"
+            f"{found}; {self.samples_off} of {self.samples} samples have outputs that depend on "
+            f"one, by up to {self.max_abs_error:.3g}"
         )
 
 

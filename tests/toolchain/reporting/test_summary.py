@@ -43,6 +43,7 @@ REPORT = Report(
     lowering="temporal",
     method="mmse",
     levels=15,
+    windows=1,
     time_steps=92,
     period=48,
     nodes={"in": 9, "accounted": 9},

@@ -241,7 +241,7 @@ class _Compilation:
             except EmitError as error:
                 if self.options.formats is not None:
                     raise
-                refused[name] = error.problem
+                refused[name] = "; ".join(filter(None, (error.problem, error.hint)))
         return refused
 
     def _report(self, stages: Stages, found: Climb, folder: Path, x: Array) -> Report:

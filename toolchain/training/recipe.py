@@ -66,7 +66,7 @@ class DataTable:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkTable:
-    """Which network.
+    """Which network; with ``[hybrid]``, which activations the network to start from gets.
 
     Attributes:
         name: Of the architecture.
@@ -74,7 +74,7 @@ class NetworkTable:
         sizes: The keys that the architecture has besides.
     """
 
-    name: str
+    name: str = ""
     activation: str = "lm-ht"
     sizes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -159,10 +159,29 @@ class Recipe:
     """A whole recipe; paths in it are absolute."""
 
     data: DataTable
-    network: NetworkTable
+    network: NetworkTable = field(default_factory=NetworkTable)
     neuron: NeuronTable = field(default_factory=NeuronTable)
     training: TrainingTable = field(default_factory=TrainingTable)
     hybrid: HybridTable | None = None
+
+    def __post_init__(self) -> None:
+        if self.hybrid is None and not self.network.name:
+            raise TrainingError("network.name is missing")
+        if self.hybrid is None:
+            return
+        given = [key for key in ("name", "sizes") if getattr(self.network, key)]
+        if given:
+            key = next(iter(self.network.sizes), "name")
+            raise TrainingError(
+                f"network.{key} is given, and [hybrid] starts from a network that is there",
+                hint="remove it",
+            )
+        for name in ("threshold", "retention", "initial"):
+            if getattr(self.neuron, name) != getattr(NeuronTable, name):
+                raise TrainingError(
+                    f"neuron.{name} is given, and [hybrid] takes it from the network",
+                    hint="remove it",
+                )
 
 
 _NOT_OF_THE_RESULT = ("training.threads", "training.device", "data.path", "data.test")
@@ -197,13 +216,12 @@ def recipe_of(tables: Mapping[str, Any]) -> Recipe:
         TrainingError: A key is unknown or missing, or a value is of the wrong type or range.
     """
     _refuse_unknown(tables, (f.name for f in dataclasses.fields(Recipe)), "")
-    for name in ("data", "network"):
-        if name not in tables:
-            raise TrainingError(f"the table [{name}] is missing")
+    if "data" not in tables:
+        raise TrainingError("the table [data] is missing")
     for name, table in tables.items():
         if not isinstance(table, Mapping):
             raise TrainingError(f"{name} is {table!r}; it must be a table, [{name}]")
-    network = dict(tables["network"])
+    network = dict(tables.get("network", {}))
     plain = {k: network.pop(k) for k in ("name", "activation") if k in network}
     sizes = network.pop("sizes", {}) | network
     tables = {**tables, "network": {**plain, "sizes": sizes}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from toolchain.training.augmentation import augmented  # noqa: E402
 from toolchain.training.checkpoint import load_checkpoint  # noqa: E402
 from toolchain.training.datasets import Dataset  # noqa: E402
 from toolchain.training.errors import TrainingError  # noqa: E402
+from toolchain.training.export import export_network  # noqa: E402
 from toolchain.training.loop import BEST, LAST, accuracy, evaluate, train  # noqa: E402
 from toolchain.training.network import INPUT, Network, Permute, Scale, Step  # noqa: E402
 from toolchain.training.networks import build_network  # noqa: E402
 from toolchain.training.neuron import MultiThreshold  # noqa: E402
+from toolchain.training.qcfs import Qcfs  # noqa: E402
 from toolchain.training.recipe import recipe_of  # noqa: E402
 
 
@@ -55,7 +58,7 @@ def recipe(**changes):
         "training": {"epochs": 3, "batch": 16, "learning_rate": 0.01, "threads": 1},
     }
     for name, table in changes.items():
-        tables[name] = tables.get(name, {}) | table
+        tables[name] = tables.get(name, {}) | table if table else {}
     return recipe_of(tables)
 
 
@@ -266,6 +269,7 @@ def test_hybrid_training_starts_where_the_source_ends(tmp_path):
     source = train(made, dataset(), tmp_path / "ann")
     want = evaluate(source.network, source.test)
     tuned = recipe(
+        network=None,
         hybrid={"start": str(tmp_path / "ann" / BEST)},
         neuron={"levels": 2, "windows": 2},
         training={"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0},
@@ -277,6 +281,35 @@ def test_hybrid_training_starts_where_the_source_ends(tmp_path):
     torch.testing.assert_close(
         evaluate(trained.network, trained.test), want, rtol=1e-3, atol=1e-3
     )
+
+
+@pytest.mark.parametrize("activation", ["qcfs", "lm-ht"])
+def test_hybrid_training_starts_from_an_onnx_network(tmp_path, activation):
+    made = recipe(network={"activation": "relu"}, training={"epochs": 6})
+    source = train(made, dataset(), tmp_path / "ann")
+    export_network(source.network, tmp_path / "ann.onnx")
+    tuned = recipe(
+        network=None,
+        hybrid={"start": str(tmp_path / "ann.onnx")},
+        neuron={"levels": 4},
+        training={"epochs": 2, "learning_rate": 0.001},
+    )
+    tuned = replace(tuned, network=replace(tuned.network, activation=activation))
+
+    trained = train(tuned, dataset(), tmp_path / "snn")
+
+    kind = MultiThreshold if activation == "lm-ht" else Qcfs
+    assert [m.levels for m in trained.network.modules() if isinstance(m, kind)] == [4, 4]
+    assert accuracy(evaluate(trained.network, trained.test), trained.test.y) > 0.9
+
+
+def test_a_network_to_start_from_must_fit_the_samples(tmp_path):
+    train(recipe(network={"activation": "qcfs"}, training={"epochs": 1}), dataset(), tmp_path)
+    tuned = recipe(network=None, hybrid={"start": str(tmp_path / BEST)})
+    wide = Dataset(*(np.zeros((50, 2, 8, 8)), np.zeros(50, int)) * 2)
+
+    with pytest.raises(TrainingError, match=r"reads samples of shape \(1, 8, 8\)"):
+        train(tuned, wide, tmp_path / "snn")
 
 
 def test_a_described_network_is_built_again():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,9 @@ DATA = {"source": "mnist", "path": "mnist"}
 NETWORK = {"name": "mlp", "widths": [16]}
 
 
+ROOT = Path(__file__).parents[3]
+
+
 def recipe(**tables) -> Recipe:
     return recipe_of({"data": DATA, "network": NETWORK} | tables)
 
@@ -30,7 +35,6 @@ def test_a_file_is_read_with_paths_relative_to_it(tmp_path):
         '[data]\nsource = "npz"\npath = "train.npz"\ntest = "/data/test.npz"\n'
         '[network]\nname = "vgg"\nstages = [[4], [8]]\n'
         "[neuron]\nlevels = 4\nthreshold = 1\n[training]\nepochs = 3\n"
-        '[hybrid]\nstart = "ann/best.pt"\n'
     )
 
     found = read_recipe(path)
@@ -40,14 +44,18 @@ def test_a_file_is_read_with_paths_relative_to_it(tmp_path):
     assert found.network.sizes == {"stages": [[4], [8]]}
     assert (found.neuron.levels, found.neuron.threshold, found.neuron.windows) == (4, 1.0, 2)
     assert found.training == TrainingTable(epochs=3)
-    assert found.hybrid is not None
-    assert found.hybrid.start == str(tmp_path / "ann" / "best.pt")
+    path.write_text('[data]\nsource = "mnist"\npath = "."\n[hybrid]\nstart = "ann/best.pt"\n')
+    hybrid = read_recipe(path).hybrid
+    assert hybrid is not None
+    assert hybrid.start == str(tmp_path / "ann" / "best.pt")
 
 
 def test_tables_say_the_whole_recipe():
-    made = recipe(neuron={"levels": 3}, hybrid={"start": "a.pt"})
+    direct = recipe(neuron={"levels": 3})
+    hybrid = recipe_of({"data": DATA, "hybrid": {"start": "a.pt"}})
 
-    assert recipe_of(recipe_tables(made)) == made
+    for made in (direct, hybrid):
+        assert recipe_of(recipe_tables(made)) == made
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,7 @@ def test_tables_say_the_whole_recipe():
         ({"training": {"learning_rate": 0}}, "learning_rate is 0.0; it must be above 0", None),
         ({"training": {"seed": -1}}, "training.seed is -1; it must be 0 or more", None),
         ({"neuron": {"levels": 0}}, "neuron.levels is 0; it must be 1 or more", None),
-        ({"hybrid": {"start": 3}}, "hybrid.start is 3; it must be a text", None),
+        ({"network": {}, "hybrid": {"start": 3}}, "hybrid.start is 3; it must be a text", None),
     ],
 )
 def test_what_is_not_a_recipe_is_refused(tables, problem, hint):
@@ -88,8 +96,25 @@ def test_what_is_not_a_recipe_is_refused(tables, problem, hint):
 
 
 def test_a_table_that_is_needed_is_named():
-    with pytest.raises(TrainingError, match=r"the table \[network\] is missing"):
+    with pytest.raises(TrainingError, match=r"the table \[data\] is missing"):
+        recipe_of({"network": NETWORK})
+    with pytest.raises(TrainingError, match=r"network\.name is missing"):
         recipe_of({"data": DATA})
+
+
+@pytest.mark.parametrize(
+    ("tables", "key"),
+    [
+        ({"network": {"name": "mlp"}}, "network.name"),
+        ({"network": {"widths": [3]}}, "network.widths"),
+        ({"neuron": {"initial": 1.0}}, "neuron.initial"),
+    ],
+)
+def test_what_the_network_to_start_from_decides_is_not_asked_for(tables, key):
+    with pytest.raises(TrainingError) as error:
+        recipe_of({"data": DATA, "hybrid": {"start": "a.pt"}} | tables)
+
+    assert error.value.problem.startswith(f"{key} is given")
 
 
 def test_an_error_names_the_file(tmp_path):
@@ -122,3 +147,15 @@ def test_differences_are_those_that_change_the_result():
         "training.learning_rate is 0.01 in the checkpoint and 0.02 in the recipe",
     ]
     assert not differences(old, dataclasses.replace(old))
+
+
+@pytest.mark.parametrize("page", ["training", "reproduction"])
+def test_the_recipes_of_the_documentation_are_recipes(page, tmp_path):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"^```toml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+    for content in recipes:
+        path = tmp_path / "recipe.toml"
+        path.write_text(content)
+        read_recipe(path)
+    assert recipes

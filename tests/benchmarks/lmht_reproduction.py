@@ -1,6 +1,7 @@
 """Measure the claims of LM-HT on Fashion-MNIST, at sizes that train in minutes.
 
-    python reproduce.py ablation|hybrid FOLDER --out OUT [--seeds 3] [--threads 1]
+    python tests/benchmarks/lmht_reproduction.py ablation|hybrid FOLDER --out OUT
+        [--seeds 3] [--depth 4] [--threads 1]
 
 FOLDER holds Fashion-MNIST (the Debian package `dataset-fashion-mnist` puts it under
 `/usr/share/datasets/fashion-mnist`). Every run has a folder in OUT; those that are finished are
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +45,18 @@ ABLATION = (
     (2, 2, "lower"), (2, 2, "full"), (4, 1, "full"), (4, 2, "full"),
 )  # fmt: skip
 
-SOURCE = {"name": "mlp", "widths": [128, 128, 128, 128]}
+WIDTH = 128
 SOURCE_TRAINING = {"epochs": 8, "batch": 128, "learning_rate": 0.003}
 TUNING = {"epochs": 3, "batch": 128, "learning_rate": 0.0005}
 SOURCE_LEVELS = (4, 8)
 PLAIN = (2, 4)
 TUNED = ((2, 1), (2, 2), (4, 1))
+
+
+def show_line(text: str) -> None:
+    """Write a line to the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def recipe(folder: Path, arguments: Any, seed: int, **tables: Any) -> Recipe:
@@ -75,7 +83,7 @@ def run(name: str, made: Recipe, dataset: Dataset, out: Path) -> dict[str, float
     if not result.exists():
         trained = train(made, dataset, out / name, resume=True)
         result.write_text(json.dumps(measured(trained.network, trained.test)))
-        print(f"{name}: {json.loads(result.read_text())['accuracy']:.4f}", flush=True)
+        show_line(f"{name}: {json.loads(result.read_text())['accuracy']:.4f}")
     found: dict[str, float] = json.loads(result.read_text())
     return found
 
@@ -84,7 +92,7 @@ def show(title: str, results: list[dict[str, float]]) -> None:
     """Print a row of the table."""
     values = {key: np.array([result[key] for result in results]) for key in results[0]}
     right = 100 * values["accuracy"]
-    print(
+    show_line(
         f"| {title} | {right.mean():.2f} ± {right.std():.2f} "
         f"| {values['spikes'].mean() / 1e3:.2f} "
         f"| {values['synaptic_operations'].mean() / 1e6:.3f} "
@@ -120,12 +128,13 @@ def hybrid(arguments: Any, dataset: Dataset) -> None:
     rows: dict[str, list[dict[str, float]]] = {}
     for levels in SOURCE_LEVELS:
         for seed in range(arguments.seeds):
-            name = f"qcfs-{levels}-{seed}"
+            name = f"depth{arguments.depth}-qcfs-{levels}-{seed}"
+            network = {"name": "mlp", "widths": [WIDTH] * arguments.depth}
             made = recipe(
                 arguments.folder,
                 arguments,
                 seed,
-                network=SOURCE | {"activation": "qcfs"},
+                network=network | {"activation": "qcfs"},
                 neuron={"levels": levels},
                 training=SOURCE_TRAINING,
             )
@@ -143,13 +152,12 @@ def hybrid(arguments: Any, dataset: Dataset) -> None:
                     arguments.folder,
                     arguments,
                     seed,
-                    network=SOURCE,
                     neuron={"levels": own, "windows": windows},
                     training=TUNING,
                     hybrid={"start": str(start)},
                 )
                 key = f"QCFS {levels} | LM-HT L={own}, T={windows}"
-                name_of_run = f"hybrid-{levels}-{own}-{windows}-{seed}"
+                name_of_run = f"depth{arguments.depth}-hybrid-{levels}-{own}-{windows}-{seed}"
                 found = run(name_of_run, tuned, dataset, arguments.out)
                 rows.setdefault(key, []).append(found)
     for title in sorted(rows):
@@ -163,6 +171,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out = arguments.out.resolve()

@@ -196,6 +196,10 @@ class Writer:
 class WindowsWriter(Writer):
     """Draws one network of `LmHt` neurons, all with the same number of windows."""
 
+    def __init__(self, random: Random, is_whole: bool, is_even: bool) -> None:
+        super().__init__(random, is_whole)
+        self.is_even = is_even
+
     def network(self) -> list[Node]:
         """Draw everything: the input and the nodes behind it, in a row."""
         self.windows = self.between(1, _WINDOWS_MAX)
@@ -204,7 +208,7 @@ class WindowsWriter(Writer):
         for _ in range(self.between(1, 2 * _HIDDEN_MAX)):
             self.add_hidden()
         self.add_layer()
-        windows = self.windows if self.chance(2) else 1
+        windows = self.windows if self.chance(2) and not self.is_even else 1
         return [dataclasses.replace(entry, windows=windows), *self.nodes]
 
     def add_hidden(self) -> None:
@@ -213,7 +217,7 @@ class WindowsWriter(Writer):
         if self.chance(4):
             self.add_affine(is_signed=True)
         self.add(self.neurons(), self.shape)
-        if len(self.shape) == 3 and self.chance(3):
+        if len(self.shape) == 3 and self.chance(3) and not self.is_even:
             self.add_max_pool()
         elif len(self.shape) == 3 and self.chance(4):
             self.add_sum_pool(divides=True)
@@ -225,11 +229,13 @@ class WindowsWriter(Writer):
         if self.is_whole:
             mixing, threshold = np.rint(4 * mixing) / 4, self.random.choice((0.5, 1.0, 2.0))
             retention = self.random.choice((0.5, 0.75, 1.0))
+        if self.is_even:
+            mixing, retention = np.full_like(mixing, mixing[0, 0]), 1.0
         return LmHt(
             name="",
             levels=self.between(1, _LEVELS_MAX),
             threshold=threshold,
-            mixing=self.keep(mixing),
+            mixing=mixing if self.is_even else self.keep(mixing),
             retention=retention,
             initial=self.random.choice((0.0, threshold / 2)),
         )

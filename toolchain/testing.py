@@ -71,7 +71,7 @@ def random_network(random: Random, *, is_whole: bool = False) -> Graph:
     return chain_from(*Writer(random, is_whole).network())
 
 
-def random_windows(random: Random, *, is_whole: bool = False) -> Graph:
+def random_windows(random: Random, *, is_whole: bool = False, is_even: bool = False) -> Graph:
     """Return a small imported network of one to six layers of LM-HT neurons.
 
     Up to 16 levels and six windows, mixing of every kind, static samples or one a window.
@@ -79,8 +79,10 @@ def random_windows(random: Random, *, is_whole: bool = False) -> Graph:
     Args:
         random: Source of all choices.
         is_whole: As for `random_network`; the neurons' numbers are then dyadic fractions.
+        is_even: Whether all windows are treated alike, so that they can be merged: static
+            samples, equal entries of mixing, no leak, no max-pools.
     """
-    return chain_from(*WindowsWriter(random, is_whole).network())
+    return chain_from(*WindowsWriter(random, is_whole, is_even).network())
 
 
 def random_samples(

@@ -22,6 +22,7 @@ from toolchain.ir.ann import (
     SumPool,
 )
 from toolchain.ir.reference import encode
+from toolchain.ir.snn import LmHt
 from toolchain.ir.text import print_graph
 from toolchain.target import TARGETS
 from toolchain.testing import (
@@ -30,6 +31,7 @@ from toolchain.testing import (
     extreme_inputs,
     random_network,
     random_samples,
+    random_windows,
     samples_of,
 )
 
@@ -49,6 +51,33 @@ def test_every_imported_primitive_is_drawn():
         lambda node: node.padding[0][0] != node.padding[0][1],
     ):
         assert any(map(trait, convolutions))
+
+
+def test_windows_of_every_kind_are_drawn():
+    networks = [random_windows(Random(seed)) for seed in range(80)]
+    populations = [node for network in networks for node in network.of_type(LmHt)]
+
+    assert {node.levels for node in populations} == set(range(1, 17))
+    assert {node.windows for node in populations} == set(range(1, 7))
+    assert {len(network.of_type(LmHt)) for network in networks} == set(range(1, 7))
+    assert min(node.retention for node in populations) < 0.6
+    assert {network.input.windows > 1 for network in networks} == {True, False}
+    drawn = {type(node) for network in networks for node in network}
+    assert drawn == KINDS - {Relu} | {LmHt}
+    above = {bool(np.triu(node.mixing, 1).any()) for node in populations}
+    below = {bool(np.tril(node.mixing, -1).any()) for node in populations if node.windows > 1}
+    assert above == below == {True, False}
+
+
+def test_windows_can_be_drawn_alike():
+    networks = [random_windows(Random(seed), is_even=True) for seed in range(40)]
+
+    for network in networks:
+        assert network.input.windows == 1
+        assert not network.of_type(MaxPool)
+        for node in network.of_type(LmHt):
+            assert np.ptp(node.mixing) == 0
+            assert node.retention == 1
 
 
 def test_the_smallest_numbers_give_the_plainest_network():

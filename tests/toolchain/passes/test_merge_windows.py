@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.errors import ConversionError
@@ -29,32 +29,19 @@ TARGET = TARGETS["loihi2"]
 CONTEXT = Context(target=TARGET, levels=1, method="mmse", lowering="temporal")
 
 
-def even(graph, random, windows):
-    """Return the network with a static input and windows that are all alike."""
-    alike = [
-        dataclasses.replace(
-            node,
-            mixing=np.full((windows, windows), random.choice((0.25, 0.5, 1.0, -0.5))),
-            retention=1.0,
-        )
-        for node in graph.of_type(LmHt)
-    ]
-    return graph.swap(dataclasses.replace(graph.input, windows=1), *alike)
-
-
 @settings(max_examples=200)
-@given(st.randoms(), st.integers(2, 6))
-def test_outputs_and_totals_are_kept(random, windows):
-    graph = after_phase(random_windows(random, is_whole=True), Phase.PREPARE, CONTEXT)
-    assume(not graph.of_type(MaxPool))
-    graph = even(graph, random, windows)
+@given(st.randoms())
+def test_outputs_and_totals_are_kept(random):
+    graph = random_windows(random, is_whole=True, is_even=True)
+    graph = after_phase(graph, Phase.PREPARE, CONTEXT)
     x = random_samples(graph, random, 4, is_whole=True)
 
     after = merge_windows(graph, CONTEXT)
 
     found, wanted = evaluate(after, x), evaluate(graph, x)
     for node in graph.of_type(LmHt):
-        assert (after[node.name].windows, after[node.name].levels) == (1, windows * node.levels)
+        merged = after[node.name]
+        assert (merged.windows, merged.levels) == (1, node.windows * node.levels)
         total = wanted[node.name].values.sum(axis=1)
         np.testing.assert_array_equal(found[node.name].values[:, 0], total)
     np.testing.assert_allclose(found["y"], wanted["y"], rtol=1e-12, atol=1e-12)

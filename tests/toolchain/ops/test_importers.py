@@ -103,8 +103,13 @@ def shape_of_output(text, shape, opset):
     return ", ".join(str(size.dim_value) for size in inferred.tensor_type.shape.dim)
 
 
+def standard():
+    """Return the names of ONNX's own operators; our functions have no versions there."""
+    return [name for name in IMPORTERS if "." not in name]
+
+
 def listed():
-    return [(name, version) for name in IMPORTERS for version in IMPORTERS[name].versions]
+    return [(name, version) for name in standard() for version in IMPORTERS[name].versions]
 
 
 @pytest.mark.parametrize(("operator", "version"), listed())
@@ -121,7 +126,7 @@ def test_every_listed_version_computes_the_same(operator, version):
     np.testing.assert_allclose(run(model.graph, x), runner(model, x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("operator", list(IMPORTERS))
+@pytest.mark.parametrize("operator", standard())
 def test_every_version_since_the_oldest_opset_is_listed(operator):
     every = {
         schema.since_version

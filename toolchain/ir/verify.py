@@ -67,6 +67,7 @@ def verify_phase(graph: Graph) -> None:
             _verify_kind(node, graph.phase)
         _verify_alternation(graph)
         _verify_what_passes_spikes(graph)
+        _verify_one_kind_of_activation(graph)
     if graph.phase is Phase.QUANTIZE:
         _verify_integers(graph)
 
@@ -139,6 +140,17 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
                 "its values are rearranged between two populations, which no synapse does",
                 node=where,
                 hint="let a dense layer follow",
+            )
+
+
+def _verify_one_kind_of_activation(graph: Graph) -> None:
+    """Check that no rectifier stands among trained neurons: nothing says what its levels are."""
+    for node in graph.of_type(Relu):
+        if graph.of_type(LmHt):
+            raise VerifyError(
+                "is a rectifier in a network of trained spiking neurons",
+                node=node.origin[0] if node.origin else node.name,
+                hint="train all activations as spiking neurons, or none",
             )
 
 

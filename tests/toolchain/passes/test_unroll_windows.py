@@ -231,6 +231,21 @@ def test_neurons_that_cannot_be_are_refused_by_name(wrong, problem):
     assert (error.value.node, error.value.problem) == ("n", problem)
 
 
+@pytest.mark.parametrize("name", ["n1", "n2"])
+def test_rectifiers_among_trained_neurons_are_refused_by_name(name):
+    graph = network()
+    (layer,) = graph[name].inputs
+    graph = graph.swap(Relu(name=name, inputs=(layer,), origin=(name,)))
+
+    with pytest.raises(VerifyError) as error:
+        after_phase(graph, Phase.PREPARE, CONTEXT)
+
+    assert str(error.value) == (
+        f"verify at '{name}': is a rectifier in a network of trained spiking neurons\n"
+        "  hint: train all activations as spiking neurons, or none"
+    )
+
+
 def test_windows_in_space_are_refused_by_name():
     graph = network()
     mixed = dataclasses.replace(graph["n1"], mixing=np.diag([0.5, 1.0]))

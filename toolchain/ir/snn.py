@@ -135,6 +135,10 @@ class LmHt(Node):
             f"mixing has shape {self.mixing.shape}; it must be square",
         )
         self._require(
+            bool(np.isfinite(self.mixing).all() and np.isfinite(self.initial)),
+            "an entry of mixing, or the initial potential, is not finite",
+        )
+        self._require(
             0 <= self.retention <= 1, f"retention is {self.retention}; it must be 0 to 1"
         )
 

@@ -144,7 +144,7 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
 
 
 def _verify_one_kind_of_activation(graph: Graph) -> None:
-    """Check that no rectifier stands among trained neurons: nothing says what its levels are."""
+    """Check that no rectifier stands among trained neurons, which are not calibrated."""
     for node in graph.of_type(Relu):
         if graph.of_type(LmHt):
             raise VerifyError(

@@ -220,6 +220,14 @@ def test_without_samples_there_are_no_steps_of_the_input():
         ({"retention": 1.25}, "retention is 1.25; it must be 0 to 1"),
         ({"retention": -0.5}, "retention is -0.5; it must be 0 to 1"),
         ({"retention": np.nan}, "retention is nan; it must be 0 to 1"),
+        (
+            {"mixing": np.array([[1.0, np.nan], [0.0, 1.0]])},
+            "an entry of mixing, or the initial potential, is not finite",
+        ),
+        (
+            {"initial": np.inf},
+            "an entry of mixing, or the initial potential, is not finite",
+        ),
         ({"levels": 0}, "levels is 0; it must be 1 or more"),
         ({"threshold": 0.0}, "threshold is 0.0; it must be above 0"),
     ],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import Affine, Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
-from toolchain.ir.reference import run
+from toolchain.ir.reference import evaluate, run
+from toolchain.ir.snn import LmHt
 from toolchain.passes.fold_rearrangement import fold_rearrangement
 from toolchain.rewriting import Context
 from toolchain.target import TARGETS
@@ -51,6 +52,30 @@ def test_a_dense_layer_takes_any_order(order):
 
     assert after["order"].order is None
     np.testing.assert_array_equal(run(after, SAMPLES), run(graph, SAMPLES))
+
+
+@given(permutations, permutations)
+def test_neurons_remember_which_value_of_the_model_is_theirs(order, tensor_order):
+    """The model's value is ``tensor.flat[tensor_order] = y.flat``, whatever is moved."""
+    neurons = LmHt(
+        name="pop", levels=3, threshold=2.0, mixing=np.eye(2), tensor_order=tensor_order
+    )
+    permuted = Rearrange(name="order", shape=(12,), order=order)
+    graph = chain((4,), dense("a", 12, 4), permuted, neurons, dense("last", 4, 12))
+    x = NUMBERS.integers(-4, 5, (3, 4))
+
+    after = folded(graph)
+
+    assert not after.of_type(Rearrange)
+    np.testing.assert_array_equal(tensor_of(after, x), tensor_of(graph, x))
+
+
+def tensor_of(graph, x):
+    (node,) = graph.of_type(LmHt)
+    sent = evaluate(graph, x)[node.name].values
+    tensor = np.empty_like(sent)
+    tensor[..., node.tensor_order] = sent
+    return tensor
 
 
 @given(permutations)

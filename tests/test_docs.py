@@ -24,6 +24,7 @@ from toolchain.ops import IMPORTERS
 from toolchain.reporting.pages import PAGES
 from toolchain.rewriting import PASSES, order_of
 from toolchain.target import FORMATS, TARGETS
+from toolchain.training.command import main as train
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -128,12 +129,12 @@ def test_every_command_parses(name):
 
 @pytest.mark.parametrize("name", names_of(WRITTEN))
 def test_every_option_that_is_mentioned_exists(name, capsys):
-    for words in (["--help"], ["run", "--help"]):
+    for main, words in ((cli.main, ["--help"]), (cli.main, ["run", "--help"]), (train, ["-h"])):
         with pytest.raises(SystemExit):
-            cli.main(words)
+            main(words)
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
 
-    spans = re.findall(r"`(snn-compile [^`]*|--[^`]*)`", text_of(name))
+    spans = re.findall(r"`(snn-[^`]*|--[^`]*)`", text_of(name))
     mentioned = {option for span in spans for option in re.findall(r"--[a-z-]+", span)}
     assert mentioned <= known
 

@@ -1,7 +1,7 @@
 """Measure the claims of LM-HT on Fashion-MNIST, at sizes that train in minutes.
 
     python tests/benchmarks/lmht_reproduction.py ablation|hybrid FOLDER --out OUT
-        [--seeds 3] [--depth 4] [--threads 1]
+        [--size small|medium|deep|conv|large] [--seeds 3] [--threads 1]
 
 FOLDER holds Fashion-MNIST (the Debian package `dataset-fashion-mnist` puts it under
 `/usr/share/datasets/fashion-mnist`). Every run has a folder in OUT; those that are finished are
@@ -10,6 +10,8 @@ not run again, and a table of means and spreads over the seeds is printed at the
 - `ablation` (the paper's table 1): levels, windows and mixing of directly trained networks.
 - `hybrid` (table 4): networks fine-tuned from a QCFS network against the plain conversion of
   the same QCFS network, integrate-and-fire neurons over as many steps.
+
+`large` is for a GPU; the others train in minutes on one or two threads.
 
 The best epoch is chosen on held-out training images; the test set is looked at once a run.
 
@@ -21,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +38,50 @@ from toolchain.training.monitor import count_operations
 from toolchain.training.network import Network
 from toolchain.training.recipe import Recipe, recipe_of
 
-SAMPLES, VALIDATION = 22_000, 2_000
+VALIDATION = 2_000
 COUNTED = 200
 
-DIRECT = {"name": "mlp", "widths": [128, 128, 128]}
-DIRECT_TRAINING = {"epochs": 6, "batch": 128, "learning_rate": 0.003}
+DIRECT = {"epochs": 6, "batch": 128, "learning_rate": 0.003}
+SOURCE = {"epochs": 8, "batch": 128, "learning_rate": 0.003}
+TUNING = {"epochs": 3, "batch": 128, "learning_rate": 0.0005}
 ABLATION = (
     (1, 4, "diagonal"), (1, 4, "full"), (2, 2, "diagonal"), (2, 2, "uniform"),
     (2, 2, "lower"), (2, 2, "full"), (4, 1, "full"), (4, 2, "full"),
 )  # fmt: skip
-
-WIDTH = 128
-SOURCE_TRAINING = {"epochs": 8, "batch": 128, "learning_rate": 0.003}
-TUNING = {"epochs": 3, "batch": 128, "learning_rate": 0.0005}
 SOURCE_LEVELS = (4, 8)
 PLAIN = (2, 4)
 TUNED = ((2, 1), (2, 2), (4, 1))
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large an experiment is.
+
+    Attributes:
+        network: Of the recipe.
+        samples: Training images used, with those held out; 0 for all.
+        longer: Factor on all epochs.
+        device: As torch calls it.
+    """
+
+    network: dict[str, Any]
+    samples: int = 22_000
+    longer: int = 1
+    device: str = "cpu"
+
+
+SIZES = {
+    "small": Size({"name": "mlp", "widths": [128] * 3}),
+    "medium": Size({"name": "mlp", "widths": [128] * 4}),
+    "deep": Size({"name": "mlp", "widths": [128] * 8}),
+    "conv": Size({"name": "vgg", "stages": [[8, 8], [16, 16], [32]]}, samples=12_000),
+    "large": Size(
+        {"name": "vgg", "stages": [[64, 64], [128, 128], [256, 256]]},
+        samples=0,
+        longer=5,
+        device="cuda",
+    ),
+}
 
 
 def show_line(text: str) -> None:
@@ -61,13 +92,20 @@ def show_line(text: str) -> None:
 
 def recipe(folder: Path, arguments: Any, seed: int, **tables: Any) -> Recipe:
     """Return a recipe on Fashion-MNIST."""
+    size = SIZES[arguments.size]
     data = {
         "source": "fashion-mnist",
         "path": str(folder),
-        "samples": SAMPLES,
+        "samples": size.samples,
         "validation": VALIDATION,
     }
-    training = tables.pop("training") | {"seed": seed, "threads": arguments.threads}
+    training = tables.pop("training")
+    training |= {
+        "epochs": training["epochs"] * size.longer,
+        "seed": seed,
+        "threads": arguments.threads,
+        "device": size.device,
+    }
     return recipe_of({"data": data, "training": training, **tables})
 
 
@@ -112,11 +150,11 @@ def ablation(arguments: Any, dataset: Dataset) -> None:
                 arguments.folder,
                 arguments,
                 seed,
-                network=DIRECT,
+                network=SIZES[arguments.size].network,
                 neuron={"levels": levels, "windows": windows, "mixing": mixing},
-                training=DIRECT_TRAINING,
+                training=DIRECT,
             )
-            name = f"ablation-{levels}-{windows}-{mixing}-{seed}"
+            name = f"{arguments.size}-ablation-{levels}-{windows}-{mixing}-{seed}"
             rows[levels, windows, mixing].append(run(name, made, dataset, arguments.out))
     for (levels, windows, mixing), results in rows.items():
         show(f"{levels} | {windows} | {mixing}", results)
@@ -124,30 +162,34 @@ def ablation(arguments: Any, dataset: Dataset) -> None:
 
 def hybrid(arguments: Any, dataset: Dataset) -> None:
     """Train QCFS networks, convert them plainly, and fine-tune them as LM-HT networks."""
-    test = Part(torch.tensor(dataset.test_x), torch.tensor(dataset.test_y))
+    device = SIZES[arguments.size].device
+    test = Part(*(torch.tensor(a, device=device) for a in (dataset.test_x, dataset.test_y)))
     rows: dict[str, list[dict[str, float]]] = {}
     for levels in SOURCE_LEVELS:
         for seed in range(arguments.seeds):
-            name = f"depth{arguments.depth}-qcfs-{levels}-{seed}"
-            network = {"name": "mlp", "widths": [WIDTH] * arguments.depth}
+            name = f"{arguments.size}-qcfs-{levels}-{seed}"
+            network = SIZES[arguments.size].network
             made = recipe(
                 arguments.folder,
                 arguments,
                 seed,
                 network=network | {"activation": "qcfs"},
                 neuron={"levels": levels},
-                training=SOURCE_TRAINING,
+                training=SOURCE,
             )
             source = run(name, made, dataset, arguments.out)
             rows.setdefault(f"QCFS {levels} | source", []).append(source)
             start = arguments.out / name / BEST
             for steps in PLAIN:
-                plain = convert_to_neurons(
-                    load_checkpoint(start).network, 1, steps, mixing="diagonal"
-                ).eval()
+                trained = load_checkpoint(start).network.to(device)
+                plain = convert_to_neurons(trained, 1, steps, mixing="diagonal").eval()
                 key = f"QCFS {levels} | plain, {steps} steps"
                 rows.setdefault(key, []).append(measured(plain, test))
             for own, windows in TUNED:
+                trained = load_checkpoint(start).network.to(device)
+                untuned = convert_to_neurons(trained, own, windows)
+                key = f"QCFS {levels} | LM-HT L={own}, T={windows}, not fine-tuned"
+                rows.setdefault(key, []).append(measured(untuned.eval(), test))
                 tuned = recipe(
                     arguments.folder,
                     arguments,
@@ -157,7 +199,7 @@ def hybrid(arguments: Any, dataset: Dataset) -> None:
                     hybrid={"start": str(start)},
                 )
                 key = f"QCFS {levels} | LM-HT L={own}, T={windows}"
-                name_of_run = f"depth{arguments.depth}-hybrid-{levels}-{own}-{windows}-{seed}"
+                name_of_run = f"{arguments.size}-hybrid-{levels}-{own}-{windows}-{seed}"
                 found = run(name_of_run, tuned, dataset, arguments.out)
                 rows.setdefault(key, []).append(found)
     for title in sorted(rows):
@@ -171,12 +213,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out = arguments.out.resolve()
     table = recipe(
-        arguments.folder.resolve(), arguments, 0, network=DIRECT, training=DIRECT_TRAINING
+        arguments.folder.resolve(),
+        arguments,
+        0,
+        network=SIZES["small"].network,
+        training=DIRECT,
     )
     dataset = load_dataset(table.data)
     {"ablation": ablation, "hybrid": hybrid}[arguments.experiment](arguments, dataset)

@@ -49,7 +49,7 @@ class Card:
             self.folder / "model.onnx", providers=["CPUExecutionProvider"]
         )
         outputs: list[npt.NDArray[np.float32]] = session.run(
-            None, {"image": samples.astype(np.float32)}
+            None, {session.get_inputs()[0].name: samples.astype(np.float32)}
         )
         return outputs[0]
 
@@ -69,6 +69,24 @@ CARDS = (
         pixel_maximum=16,
         operators="Gemm Relu Gemm Relu Gemm",
         correct=439,
+        samples=450,
+    ),
+    Card(
+        name="lmht_fashion_mnist",
+        shape=(1, 28, 28),
+        pixel_maximum=255,
+        operators="RepeatWindows Mul Conv MultiThreshold AveragePool Conv MultiThreshold "
+        "AveragePool Flatten Gemm AverageWindows",
+        correct=935,
+        samples=1000,
+    ),
+    Card(
+        name="lmht_digits",
+        shape=(64,),
+        pixel_maximum=16,
+        operators="RepeatWindows Mul Gemm MultiThreshold Gemm MultiThreshold Gemm "
+        "AverageWindows",
+        correct=444,
         samples=450,
     ),
 )

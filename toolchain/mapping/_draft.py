@@ -124,7 +124,11 @@ class Draft:
         self.synapses.append(synapse)
 
     def add_readout(self, node: Output, decay_u: int) -> None:
-        """Add neurons that never spike and hold the outputs in ``v``."""
+        """Add neurons that never spike and hold the outputs in ``v``.
+
+        They are read when all populations are silent: nothing may reach the next sample, not
+        even spikes of a window that no layer reads.
+        """
         layer = layer_of(self.graph, node)
         name = f"{node.name}/readout"
         self.populations.append(
@@ -137,7 +141,8 @@ class Draft:
             )
         )
         self.add_layer(layer, name, copies=1)
-        self.readout = Readout(name, self.ready(layer))
+        silent = (window.start + window.length for window in self.windows.values())
+        self.readout = Readout(name, max(self.ready(layer), *silent))
 
     def behind(self, node: Node) -> str:
         """Return the name of the source or population whose spikes ``node`` reads.

@@ -128,7 +128,11 @@ def test_ten_million_windows_of_neurons_count_alike():
 @settings(max_examples=20)
 @given(st.randoms())
 def test_samples_one_after_the_other_do_not_disturb_each_other(random):
-    stages, x = compiled(random, 4)
+    check_stream(*compiled(random, 4))
+
+
+def check_stream(stages, x):
+    """Compare samples in a row with each by itself."""
     encoded = encode(stages.quantized.input, x).astype(np.int64)
 
     stream = run_stream(stages.circuit, encoded)
@@ -222,6 +226,21 @@ def test_windows_stream_where_none_reads_ahead(above, lag):
     for layer in range(3):
         wanted = [start + layer * lag * levels for start in first]
         assert gates(circuit, f"n{layer}", windows) == wanted
+
+
+def test_a_window_that_no_layer_reads_ends_before_the_next_sample():
+    """The second layer has two levels to the first one's nine, and does not read its last."""
+    x = np.random.default_rng(1).normal(size=(8, 4))
+    graph = deep(2, 2, np.array([[1.0, 0.0], [0.5, 0.0]]))
+    graph = graph.swap(dataclasses.replace(graph["n0"], levels=9))
+
+    stages = compile_network(graph, x, TARGET, levels=1, lowering="temporal")
+
+    assert gates(stages.circuit, "n0", 2) == [1, 10]
+    assert gates(stages.circuit, "n1", 2) == [10, 12]
+    assert stages.circuit.readout.step == 19
+    assert check(stages, x) > 0
+    check_stream(stages, x)
 
 
 def test_a_window_that_reads_and_remembers_nothing_need_not_wait():

@@ -38,9 +38,14 @@ SEED = 20_240
 NEURON_WINDOWS = 10**7
 
 
-def compiled(random, samples, *, is_even=False):
-    """Draw a network and take it through all phases; return it with samples for it."""
+def compiled(random, samples, *, is_even=False, change=None):
+    """Draw a network and take it through all phases; return it with samples for it.
+
+    ``change`` gives neurons that stand for the drawn ones.
+    """
     network = random_windows(random, is_even=is_even)
+    if change is not None:
+        network = network.swap(*(change(node) for node in network.of_type(LmHt)))
     x = random_samples(network, random, samples)
     stages = compile_network(network, x, TARGET, levels=1, lowering="temporal")
     graph = stages.quantized
@@ -103,6 +108,23 @@ def test_every_view_counts_alike(random):
     event(f"proved: {is_proved(stages.quantized)}")
 
     assert check(stages, x) > 0
+
+
+@settings(max_examples=60)
+@given(st.randoms())
+def test_gaps_in_mixing_and_lost_memory_change_nothing(random):
+    """Windows that are not read, or read nothing, spike when they can and disturb no sample."""
+
+    def change(node):
+        drawn = [random.choice((0.0, 0.0, 1.0)) for _ in range(node.mixing.size)]
+        mixing = node.mixing * np.reshape(drawn, node.mixing.shape)
+        retention = random.choice((0.0, node.retention, 1.0))
+        return dataclasses.replace(node, mixing=mixing, retention=retention)
+
+    stages, x = compiled(random, 3, change=change)
+
+    assert check(stages, x) > 0
+    check_stream(stages, x)
 
 
 @given(st.randoms())

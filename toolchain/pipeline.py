@@ -155,8 +155,9 @@ class _Compilation:
                 )
             y = None if samples.y is None else samples.y[:_CALIBRATION_MAX]
             return Samples(samples.x[:_CALIBRATION_MAX], y)
+        guessed = "the steps of the input" if model.graph.of_type(LmHt) else "thresholds"
         self.warnings.append(
-            "thresholds are guesses: there are no calibration samples, so the network was "
+            f"{guessed} are guesses: there are no calibration samples, so the network was "
             "calibrated on random numbers; give real ones with --calibration"
         )
         return synthetic_samples(model.input_shape, _SYNTHETIC_COUNT)

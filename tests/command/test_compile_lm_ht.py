@@ -131,12 +131,13 @@ def test_trained_neurons_have_their_own_levels(place):
     assert not any("levels" in warning for warning in report["warnings"])
 
 
-def test_calibration_is_not_needed_for_thresholds(place):
+def test_without_calibration_nothing_but_the_input_is_a_guess(place):
     (place.path / "calibration.npz").unlink()
 
     report = place.compiled("net.onnx", "--test", "test.npz")
 
     assert {rung["status"] for rung in report["ladder"]} <= {"ok", "skipped"}
+    assert report["warnings"][0].startswith("the steps of the input are guesses: ")
 
 
 def test_the_summary_says_how_many_windows(place, capsys):

@@ -81,6 +81,8 @@ def import_model(path: Path) -> ImportedModel:
     """
     file = read_model(Path(path))
     graph = file.proto.graph
+    if not graph.output:
+        raise ImportModelError("has no output", node=str(file.path))
     sample, has_fixed_batch = _bind_batch(graph, file.path)
     line = line_of_nodes(graph, sample.name)
     if not any(graph.output[0].name in node.output for node in line):

@@ -21,8 +21,8 @@ input may be integers that the model casts to floats. Opset 7 and newer are read
 What is not in this list is refused, by the name of the node. So is an attribute that an
 importer does not know, an operator in a version not listed, and a network that branches. A
 *version* is the opset in which ONNX introduced or changed the operator. Those of
-`ai.snn_compile` are functions: snn-compile writes them, with their definition, into the files of
-networks that it has trained, and they have the version of that domain.
+`ai.snn_compile` are functions: snn-compile writes them, with their definition, into the files
+of networks that it has trained, and they have the version of that domain.
 """
 
 _CONSTANTS = """\

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import NoReturn
 
+import numpy as np
+
 from toolchain.ops import IMPORTERS, Call, Value, versions
+from toolchain.ops._layout import simplified
 
 
 @IMPORTERS.register("Flatten")
@@ -80,6 +83,28 @@ def import_transpose(call: Call) -> Value:
     if permutation[0] != 0:
         _refuse_batch(call, f"has perm={list(permutation)}")
     return call.pass_on(value.transposed(tuple(axis - 1 for axis in permutation[1:])))
+
+
+@IMPORTERS.register("Gather")
+@versions(1, 11, 13)
+def import_gather(call: Call) -> Value:
+    """Changes the order of values: of the network's input, or folded into the next dense layer.
+
+    - `indices` are a constant vector that has each index once; `axis` is not 0, the batch axis.
+    """
+    value = call.passed_value()
+    axis = call.integer("axis", 0) % (len(value.shape) + 1)
+    if axis == 0:
+        _refuse_batch(call, "has axis=0")
+    indices, length = call.raw_constant(1), value.shape[axis - 1]
+    positions = np.where(indices < 0, indices + length, indices)
+    call.require(
+        indices.ndim == 1 and np.array_equal(np.sort(positions), np.arange(length)),
+        f"takes {indices.size} of {length} elements; each of them once is supported",
+        "select with a dense layer of zeros and ones",
+    )
+    order = value.indices().take(positions, axis=axis - 1)
+    return call.pass_on(Value(value.node, value.shape, simplified(order.ravel())))
 
 
 def _refuse_batch(call: Call, problem: str) -> NoReturn:

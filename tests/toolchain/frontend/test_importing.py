@@ -169,6 +169,16 @@ def test_a_model_without_input_is_refused():
     assert error.problem == "has no input"
 
 
+def test_a_model_without_output_is_refused():
+    proto = text_model("net (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }")
+    proto.graph.ClearField("output")
+
+    with pytest.raises(ImportModelError) as error:
+        import_proto(proto)
+
+    assert error.value.problem == "has no output"
+
+
 def test_an_output_that_is_a_constant_is_refused():
     error = refused("net (float[N, 3] x) => (float[3] y) { y = Relu (w) }", w=small_integers(3))
 

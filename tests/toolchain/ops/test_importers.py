@@ -33,6 +33,7 @@ CALLS = {
     "Div": "(x, p4)",
     "Dropout": "(x)",
     "Flatten": "(x)",
+    "Gather": "<axis = 2> (x, backwards)",
     "Gemm": "(x, w, c)",
     "GlobalAveragePool": "(x)",
     "GlobalMaxPool": "(x)",
@@ -72,6 +73,7 @@ WEIGHTS = {
     "pads": np.array([0, 0, 1, 0, 0, 0, 0, 1]),
     "spatial": np.array([2, 3]),
     "one": np.array([1]),
+    "backwards": np.array([2, -2, 0]),
 }
 
 

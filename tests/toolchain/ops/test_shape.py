@@ -196,3 +196,56 @@ def test_an_unsqueeze_before_the_batch_axis_is_refused():
         )
 
     assert error.value.problem == "Unsqueeze adds axis 0; the batch axis must stay the first"
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "indices"),
+    [("2, 3", 1, [1, 0]), ("2, 3", 2, [2, 0, 1]), ("2, 3", -1, [0, -1, 1]), ("5", 1, range(5))],
+)
+def test_a_gather_of_everything_changes_the_order(shape, axis, indices):
+    model = import_text(
+        f"net (float[N, {shape}] x) => (float[N, M] y) {{"
+        f" a = Gather <axis = {axis}> (x, order) b = Flatten (a) y = MatMul (b, w) }}",
+        order=np.array(list(indices)),
+        w=small_integers(int(np.prod([int(n) for n in shape.split(",")])), 4),
+    )
+
+    lengths = tuple(int(n) for n in shape.split(","))
+    check_against_onnxruntime(model, small_integers(3, *lengths, seed=1))
+
+
+def test_a_gather_behind_a_layer_is_folded_into_the_next():
+    model = import_text(
+        """net (float[N, 4] x) => (float[N, 2] y) {
+            a = MatMul (x, w) r = Relu (a)
+            b = Gather <axis = 1> (r, order) y = MatMul (b, u) }""",
+        order=np.array([3, 1, 0, 2]),
+        w=small_integers(4, 4),
+        u=small_integers(4, 2, seed=1),
+    )
+
+    check_against_onnxruntime(model, small_integers(8, 4, seed=2))
+
+
+@pytest.mark.parametrize("indices", [[0, 1], [0, 0, 1], [0, 1, 4], [0, 1, -4], [[0, 1, 2]]])
+def test_a_gather_that_repeats_or_leaves_out_is_refused(indices):
+    shape = ", ".join(map(str, np.shape(indices)))
+    with pytest.raises(UnsupportedOpError) as error:
+        import_text(
+            f"net (float[N, 3] x) => (float[N, {shape}] y) {{"
+            " [take] y = Gather <axis = 1> (x, i) }",
+            i=np.array(indices),
+        )
+
+    assert error.value.node == "take"
+    assert error.value.problem.endswith("of 3 elements; each of them once is supported")
+
+
+def test_a_gather_of_samples_is_refused():
+    with pytest.raises(UnsupportedOpError) as error:
+        import_text(
+            "net (float[1, 3] x) => (float[1, 3] y) { [take] y = Gather (x, i) }",
+            i=np.array([0]),
+        )
+
+    assert error.value.problem == "Gather has axis=0; the batch axis must stay the first"

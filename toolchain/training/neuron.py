@@ -164,8 +164,7 @@ class _ChargeAndFire(torch.autograd.Function):
     def backward(ctx: Any, g: Any) -> Any:
         """Return the gradients of x, mixing and retention."""
         x, mixing, m, y, threshold, initial = ctx.saved_tensors
-        is_on_ramp = (m >= 0.5 * threshold).logical_and_(m <= (ctx.levels + 0.5) * threshold)
-        d = g * is_on_ramp
+        d = torch.ops.aten.hardtanh_backward(g, m / threshold, *_ramp(ctx.levels, m.dtype))
         of_x = mixing.t() @ d if ctx.needs_input_grad[0] else None
         of_mixing = d @ x.t() if ctx.needs_input_grad[1] else None
         of_retention = None
@@ -174,6 +173,17 @@ class _ChargeAndFire(torch.autograd.Function):
             for t in range(1, len(m)):
                 of_retention = of_retention + torch.dot(d[t], m[t - 1] - y[t - 1])
         return of_x, of_mixing, of_retention, None, None, None
+
+
+def _ramp(levels: int, dtype: Any) -> tuple[float, float]:
+    """Return between which multiples of the threshold a gradient passes, both excluded.
+
+    The published ends, 1/2 and levels + 1/2, are included, so these are the next numbers. The
+    gradient of a clipped line is several times faster than comparing and masking.
+    """
+    kind = np.float64 if dtype == torch.float64 else np.float32
+    low, high = kind(0.5), kind(levels + 0.5)
+    return float(np.nextafter(low, kind(0))), float(np.nextafter(high, kind(np.inf)))
 
 
 def _logit(share: float) -> float:

@@ -132,6 +132,18 @@ def test_gradients_of_mixing_and_retention_follow_the_formulas():
     assert of_retention != 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_ends_of_the_ramp_let_gradients_pass(dtype):
+    made = MultiThreshold(3, 1, threshold=0.5, mixing="uniform").to(dtype)
+    inside = torch.tensor([[[0.25, 0.3, 1.75]]], dtype=dtype)
+    outside = torch.nextafter(inside[..., [0, 2]], torch.tensor([[[0.0, 2.0]]], dtype=dtype))
+    x = torch.cat([inside, outside], dim=2).requires_grad_()
+
+    made(x).sum().backward()
+
+    assert x.grad.tolist() == [[[1.0, 1.0, 1.0, 0.0, 0.0]]]
+
+
 @given(levels=st.integers(1, 8), windows=st.integers(1, 5), seed=seeds)
 def test_uniform_mixing_without_leak_is_a_qcfs_of_all_levels_together(levels, windows, seed):
     random = np.random.default_rng(seed)

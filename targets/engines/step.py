@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from targets.simulator.step import Activity, run_samples
+from targets.simulator.step import Activity, SampleResult, run_samples
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.ir.mapped import Circuit
 
@@ -24,8 +24,15 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
         saturations=int(
             sum(int(n.sum()) for n in activity.saturations.values())
             + sum(int(n.sum()) for n in activity.wraps.values())
+            + _strays(circuit, result)
         ),
     )
+
+
+def _strays(circuit: Circuit, result: SampleResult) -> int:
+    """Count the spikes outside of windows: a sum has gone beyond an observed bound."""
+    everywhere, inside = result.trace.activity.spikes, result.activity.spikes
+    return sum(int((everywhere[name] - inside[name]).sum()) for name in circuit.windows)
 
 
 def _graded(circuit: Circuit, activity: Activity) -> Ints:

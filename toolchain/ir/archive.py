@@ -63,7 +63,7 @@ def load_archive(path: Path, kind: type[T]) -> T:
         InputDataError: The file is missing or is no such archive of this version.
     """
     try:
-        thing = read_archive(str(path), lambda name, members: _CLASSES[name](**members))
+        thing = read_archive(str(path), _instance)
     except FileNotFoundError:
         raise InputDataError("there is no such file", node=str(path)) from None
     except _DAMAGED as error:
@@ -71,6 +71,12 @@ def load_archive(path: Path, kind: type[T]) -> T:
     if not isinstance(thing, kind):
         raise _not_an_archive(path, kind)
     return thing
+
+
+def _instance(name: str, members: dict[str, Any]) -> Any:
+    if "phase" in members:
+        members = {**members, "phase": graph.Phase(members["phase"])}
+    return _CLASSES[name](**members)
 
 
 def _not_an_archive(path: Path, kind: type) -> InputDataError:

@@ -10,7 +10,9 @@ import scipy.sparse
 
 from toolchain.errors import InputDataError
 from toolchain.ir import mapped
+from toolchain.ir.ann import Dense, Encoding, HostOp, Input, Output
 from toolchain.ir.archive import load_archive, save_archive
+from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
@@ -25,6 +27,7 @@ from toolchain.ir.mapped import (
     SparseSynapse,
     Window,
 )
+from toolchain.ir.text import print_graph
 
 
 def everything():
@@ -149,3 +152,27 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 
     with pytest.raises(InputDataError):
         load_archive(tmp_path / "circuit.npz", Circuit)
+
+
+def test_a_graph_comes_back_as_the_text_it_was(tmp_path):
+    graph = Graph(
+        "net",
+        (
+            Input(name="x", shape=(2,), source_shape=(2,), encoding=Encoding(0.5, 0, 3)),
+            Dense(name="d", inputs=("x",), origin=("gemm",), weight=np.arange(4).reshape(2, 2)),
+            Output(
+                name="y",
+                inputs=("d",),
+                shape=(2,),
+                tail=(HostOp(name="s", function="softmax"),),
+            ),
+        ),
+        source_nodes=("gemm",),
+        phase=Phase.QUANTIZE,
+    )
+    save_archive(graph, tmp_path / "graph.npz")
+
+    loaded = load_archive(tmp_path / "graph.npz", Graph)
+
+    assert loaded.phase is Phase.QUANTIZE
+    assert print_graph(loaded) == print_graph(graph)

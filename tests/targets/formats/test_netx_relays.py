@@ -111,6 +111,23 @@ def test_the_random_perceptrons_spike_and_need_relays():
     assert [population.reset_offset for population in rewritten.populations] == [0, 1, 2, 3]
 
 
+def test_no_two_relays_pass_on_the_same():
+    circuit, x = perceptron(0, 4, 3)
+
+    rewritten = relay_gates(circuit)
+
+    spikes = run_samples(rewritten, x[:1], record=everything(rewritten)).trace.spikes
+    neurons = [population.shape[0] for population in circuit.populations]
+    names = [population.name for population in circuit.populations]
+    passing = {}
+    for here, after, own, driven in zip(names, names[1:], neurons, neurons[1:], strict=False):
+        (synapse,) = (s for s in rewritten.into(after) if s.source == here)
+        is_passing = ~synapse.weight[:driven, own:].any(axis=0)
+        passing[here] = [tuple(train) for train in spikes[here][0][:, own:].T[is_passing]]
+    assert [len(trains) > 0 for trains in passing.values()] == [True, True, False, False]
+    assert all(len(set(trains)) == len(trains) for trains in passing.values())
+
+
 def test_a_host_sends_the_clock_behind_the_sample(tmp_path):
     circuit, x = perceptron(0, 3, 5)
     (path,) = emit_netx(circuit, tmp_path)

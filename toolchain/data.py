@@ -260,6 +260,8 @@ def _shape_hint(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
         return "move the channels first: x.transpose(0, 3, 1, 2)"
     if len(wanted) == 3 and sample == (wanted[2], wanted[0], wanted[1]):
         return "move the channels last: x.transpose(0, 2, 3, 1)"
+    if sample == wanted[1:] and wanted[0] > 1:
+        return f"repeat them along the first axis: x[:, None].repeat({wanted[0]}, axis=1)"
     if math.prod(sample) == math.prod(wanted):
         return f"reshape it: x.reshape{(-1, *wanted)}"
     return "bring the samples into the shape that the model declares"

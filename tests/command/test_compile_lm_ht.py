@@ -8,6 +8,8 @@ import pytest
 
 from toolchain.cli import main
 from toolchain.frontend.testing import spiking_model
+from toolchain.ir.reference import Windows
+from toolchain.verification import ladder as verification
 
 WINDOWS = 2
 SHAPE = (WINDOWS, 1, 4, 4)
@@ -166,3 +168,61 @@ def test_the_report_is_one_json_with_windows_beside_levels(place):
     keys = list(json.loads((place.path / "build" / "report.json").read_text()))
 
     assert keys.index("windows") == keys.index("levels") + 1
+
+
+def test_a_spike_that_rounding_decides_is_told_and_breaks_nothing(workplace):
+    neuron = (
+        "<levels = 3, windows = 1, threshold = 0.3, mixing = [1.0], retention = 1.0, "
+        "initial = 0.0>"
+    )
+    model = spiking_model(
+        f"""net (float[N, 3] x) => (float[N, 3] y) {{
+            a = ai.snn_compile.RepeatWindows <windows = 1> (x)
+            b = MatMul (a, ones)
+            [pop] c = ai.snn_compile.MultiThreshold {neuron} (b)
+            d = MatMul (c, w)
+            y = ai.snn_compile.AverageWindows <windows = 1> (d) }}""",
+        windows=1,
+        ones=np.ones((3, 4), np.float32),
+        w=np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32),
+    )
+    onnx.save(model, workplace.path / "net.onnx")
+    x = np.random.default_rng(1).random((40, 3)).astype(np.float32)
+    x[7] = 0.1  # three of these are 0.3 in float32, and a little less in float64
+    for name in ("calibration.npz", "test.npz"):
+        workplace.save_samples(name, x=x)
+
+    report = workplace.compiled("net.onnx", "--test", "test.npz")
+
+    imported = rungs(report)["imported"]
+    assert (imported["status"], imported["first_difference"]) == ("ok", None)
+    assert imported["max_abs_error"] < 1e-5
+    assert imported["why"].startswith(
+        "4 of 160 spike counts are ties, by rounding errors; 1 of 40 samples have outputs that "
+        "depend on one, by up to 0."
+    )
+
+
+def test_a_source_with_other_spikes_breaks_the_promise(place, monkeypatch):
+    honest = verification.spike_source
+
+    def dishonest(model, graph):
+        run = honest(model, graph)
+
+        def with_one_spike_more(x):
+            y, sent = run(x)
+            values = sent["second"].values.copy()
+            values[3, 1, 2] += np.float32(0.5)
+            return y, {**sent, "second": Windows(values)}
+
+        return with_one_spike_more
+
+    monkeypatch.setattr(verification, "spike_source", dishonest)
+
+    code = main(["net.onnx", "--test", "test.npz", "--quiet", "--output", "build"])
+
+    report = json.loads((place.path / "build" / "report.json").read_text())
+    imported = rungs(report)["imported"]
+    assert code == 3
+    assert imported["status"] == "broken"
+    assert "population 'second', neuron (2,), sample 3, window 1: " in imported["why"]

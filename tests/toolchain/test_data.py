@@ -254,6 +254,7 @@ def test_values_that_are_not_finite_are_counted_and_found(saved, bad):
         ((2, 3, 8, 9), (8, 9, 3), "move the channels last: x.transpose(0, 2, 3, 1)"),
         ((2, 28, 28), (1, 28, 28), "reshape it: x.reshape(-1, 1, 28, 28)"),
         ((3, 8, 9), (3, 8, 9), "add the axis of samples: x[None]"),
+        ((2, 5), (3, 5), "repeat them along the first axis: x[:, None].repeat(3, axis=1)"),
         ((2, 4), (5,), "bring the samples into the shape that the model declares"),
     ],
 )

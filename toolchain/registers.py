@@ -20,6 +20,10 @@ lowest value is :math:`\min_c (o_c + 1 - \theta_c - N_c) - G`.
 register :math:`\tau`. Bias registers are narrow. Where that would cost too much resolution,
 every copy gets a threshold register of its own, :math:`\tau = k \theta_c - o_c - 1`, and no
 bias unless that is negative.
+
+With several windows copies need a memory, so they have that of the temporal lowering:
+:math:`u` of copy :math:`k` starts at :math:`o_c + 1 - k \theta_c`, a gate holds it below 0, and
+it is open for one step.
 """
 
 from __future__ import annotations
@@ -77,6 +81,19 @@ class TemporalRegisters:
 
 
 @dataclass(frozen=True)
+class GatedRegisters:
+    """Registers of copies that gather several windows; the threshold register holds 0.
+
+    Attributes:
+        start: ``(C, levels, positions)``: what ``u`` holds before any input.
+        gate: What is taken from ``u`` while it gathers.
+    """
+
+    start: Ints
+    gate: int
+
+
+@dataclass(frozen=True)
 class SpatialRegisters:
     """Registers of the copies of a population.
 
@@ -121,6 +138,8 @@ def excess_of(
     """
     if isinstance(neurons, IntegrateFire):
         return temporal_excess(demand, target)
+    if neurons.windows > 1:
+        return gated_excess(demand, neurons.levels, target)
     return spatial_excess(demand, neurons.levels, target, own_thresholds=own_thresholds)
 
 
@@ -139,6 +158,21 @@ def temporal_excess(demand: Demand, target: Target) -> Bools:
         | too_low
         | (demand.threshold > target.weight_max << target.weight_exponent.value)
     )
+
+
+def gated_registers(demand: Demand, levels: int) -> GatedRegisters:
+    """Return the registers of copies that gather several windows before they fire."""
+    start = _wanted(demand, levels)
+    highest = start.max(axis=(1, 2)) + demand.high
+    return GatedRegisters(start, max(int(highest.max()), 0))
+
+
+def gated_excess(demand: Demand, levels: int, target: Target) -> Bools:
+    """Tell which channels overflow ``u`` where copies gather windows; as `temporal_excess`."""
+    start = _wanted(demand, levels)
+    half = target.current_max // 2
+    too_high = start.max(axis=(1, 2)) + demand.high > half
+    return too_high | (demand.low - start.min(axis=(1, 2)) > half)
 
 
 def spatial_registers(demand: Demand, levels: int, target: Target) -> SpatialRegisters:

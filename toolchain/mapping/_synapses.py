@@ -104,20 +104,24 @@ def self_inhibition(population: str, threshold: Ints) -> tuple[SparseSynapse, ..
 
 
 def lateral_inhibition(
-    population: str, lateral: Ints, shape: Shape
+    population: str, lateral: Ints, shape: Shape, copies: int = 1
 ) -> tuple[SparseSynapse, ...]:
     """Return the synapses by which earlier windows of a neuron inhibit later ones.
 
     Args:
         population: Name of the population.
         lateral: ``(later, earlier, channels of a window)``, >= 0.
-        shape: Of the population, its windows one after the other.
+        shape: Of the graph's population, its windows one after the other.
+        copies: Neurons that stand for a unit; the spikes of all inhibit all.
     """
     windows = len(lateral)
     positions = int(np.prod(shape)) // (windows * lateral.shape[2])
+    unit = scipy.sparse.kron(
+        np.ones((copies, copies), np.int64), scipy.sparse.identity(positions, dtype=np.int64)
+    )
     blocks = [
         [
-            scipy.sparse.diags(np.repeat(lateral[later, earlier], positions), dtype=np.int64)
+            scipy.sparse.kron(scipy.sparse.diags(lateral[later, earlier], dtype=np.int64), unit)
             for earlier in range(windows)
         ]
         for later in range(windows)
@@ -131,7 +135,7 @@ def _inhibition(population: str, purpose: str, amount: Any) -> tuple[SparseSynap
     One synapse holds all of it if a common power of two leaves at most 7 bits; else there is
     one for each digit.
     """
-    matrix: Any = scipy.sparse.csr_matrix(amount)
+    matrix: Any = scipy.sparse.csr_matrix(amount).astype(np.int64)
     matrix.eliminate_zeros()
     if matrix.nnz == 0:
         return ()

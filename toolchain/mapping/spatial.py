@@ -6,17 +6,21 @@ because the threshold register is one for the population. Copies share weights, 
 reads all copies of a unit with the same weight, so their spikes add up to the count.
 
 A sample passes one layer a step, and a new one may follow in every step.
+
+Networks of several windows need a memory for what has arrived and for the inhibition by earlier
+windows. Their copies have that of the temporal lowering, and its gates, but fire for one step.
 """
 
 from __future__ import annotations
 
-from toolchain.errors import CapacityError
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif
 from toolchain.ir.snn import ThresholdBank
 from toolchain.mapping import MAPPINGS
 from toolchain.mapping._draft import UNITY, Draft, draw, layer_of
-from toolchain.registers import demand_of, spatial_registers
+from toolchain.mapping._gates import add_gate, starts_of
+from toolchain.mapping._synapses import lateral_inhibition
+from toolchain.registers import demand_of, gated_registers, spatial_registers
 from toolchain.target import Target
 
 
@@ -27,17 +31,13 @@ def map_spatial(graph: Graph, target: Target) -> Circuit:
     Raises:
         CapacityError: A payload does not fit the target, or neurons would have to be reordered.
     """
-    return draw(graph, target, _add_neurons, readout_decay=UNITY).circuit(period=1)
+    if all(node.windows == 1 for node in graph.of_type(ThresholdBank)):
+        return draw(graph, target, _add_neurons, readout_decay=UNITY).circuit(period=1)
+    draft = draw(graph, target, _add_gated_neurons, readout_decay=0)
+    return draft.circuit(period=draft.latency)
 
 
 def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
-    if node.windows > 1:
-        raise CapacityError(
-            f"has {node.windows} windows, which inhibit one another; in the spatial lowering "
-            "neurons have no memory for that",
-            node=node.name,
-            hint="use --lowering temporal",
-        )
     shape = draft.graph.shapes[node.name]
     layer = layer_of(draft.graph, node)
     registers = spatial_registers(demand_of(node, layer), node.levels, draft.target)
@@ -57,3 +57,26 @@ def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
     )
     draft.fires(node.name, (draft.ready(layer),), 1, node.levels)
     draft.add_layer(layer, node.name, copies=node.levels)
+
+
+def _add_gated_neurons(draft: Draft, node: ThresholdBank) -> None:
+    shape = draft.graph.shapes[node.name]
+    layer = layer_of(draft.graph, node)
+    registers = gated_registers(demand_of(node, layer), node.levels)
+    channels = shape[0] * node.levels
+    draft.populations.append(
+        Lif(
+            name=node.name,
+            shape=(channels, *shape[1:]),
+            threshold=0,
+            decay_u=0,
+            decay_v=UNITY,
+        )
+    )
+    draft.fires(node.name, starts_of(draft, node, layer, 1), 1, node.levels)
+    draft.add_layer(layer, node.name, copies=node.levels)
+    add_gate(draft, node.name, registers.start.reshape(channels, -1), registers.gate)
+    if node.windows > 1:
+        draft.synapses.extend(
+            lateral_inhibition(node.name, node.lateral, shape, copies=node.levels)
+        )

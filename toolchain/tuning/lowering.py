@@ -16,7 +16,8 @@ def choose_lowering(prepared: Graph, levels: int, target: Target) -> str:
     The spatial lowering answers in one time step a layer and is the one that all formats can
     say, but takes ``levels`` times the neurons.
 
-    Networks of several windows need a memory, which only the temporal lowering has.
+    Networks of several windows need a memory in either lowering, so they are ``temporal``: it
+    takes the fewest neurons.
 
     Args:
         prepared: After `Phase.PREPARE`.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.calibration import calibrate
-from toolchain.errors import CapacityError, ConversionError, VerifyError
+from toolchain.errors import ConversionError, VerifyError
 from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Phase
 from toolchain.ir.reference import counts_of, encode, evaluate, run
@@ -23,7 +23,6 @@ from toolchain.testing import (
     after_phase,
     chain,
     chain_from,
-    compile_network,
     random_samples,
     random_windows,
 )
@@ -252,18 +251,6 @@ def test_rectifiers_among_trained_neurons_are_refused_by_name(name):
         f"verify at '{name}': is a rectifier in a network of trained spiking neurons\n"
         "  hint: train all activations as spiking neurons, or none"
     )
-
-
-def test_windows_in_space_are_refused_by_name():
-    graph = network()
-    mixed = dataclasses.replace(graph["n1"], mixing=np.diag([0.5, 1.0]))
-
-    with pytest.raises(CapacityError) as error:
-        compile_network(graph.swap(mixed), SAMPLES, TARGET, levels=1, lowering="spatial")
-
-    assert error.value.node == "n1"
-    assert error.value.hint is not None
-    assert "temporal" in error.value.hint
 
 
 def test_the_last_layer_reads_the_mean_of_the_windows():

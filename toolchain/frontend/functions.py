@@ -142,13 +142,14 @@ def _check_definition(model: onnx.ModelProto, node: onnx.NodeProto, ours: bytes)
 
 
 def _content(function: onnx.FunctionProto) -> bytes:
-    """Return all of a function but comments and names of its nodes."""
+    """Return all of a function but comments, declared types, and names of its nodes."""
     bare = onnx.FunctionProto()
     bare.CopyFrom(function)
-    bare.ClearField("doc_string")
+    for comment in ("doc_string", "metadata_props", "value_info"):
+        bare.ClearField(comment)
     for node in bare.node:
-        node.ClearField("doc_string")
-        node.ClearField("name")
+        for comment in ("doc_string", "metadata_props", "name"):
+            node.ClearField(comment)
         for attribute in node.attribute:
             attribute.ClearField("doc_string")
     return bytes(bare.SerializeToString(deterministic=True))

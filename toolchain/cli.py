@@ -149,6 +149,12 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         known = f"{_known(table, package)} (default: {default})"
         add(option, default=default, metavar="NAME", help=known)
     add(
+        "--reparameterization",
+        default="exact",
+        metavar="NAME",
+        help="exact, or uniform to measure what the LM-HT paper's way changes",
+    )
+    add(
         "--calibration",
         type=Path,
         metavar="X.npz",

@@ -23,7 +23,7 @@ from toolchain.calibration import calibrate
 from toolchain.conversion import METHODS
 from toolchain.data import Samples, load_samples, synthetic_samples
 from toolchain.engine import ENGINES, Program
-from toolchain.errors import EmitError
+from toolchain.errors import EmitError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend import ImportedModel, import_model
 from toolchain.ir.archive import save_archive
@@ -44,6 +44,7 @@ from toolchain.tuning.levels import AGREEMENT_WANTED, LEVELS_TRIED, choose_level
 from toolchain.tuning.lowering import choose_lowering
 from toolchain.verification.ladder import Climb, Stages, climb
 from toolchain.verification.layers import report_layers
+from toolchain.verification.reparameterization import uniform_residue
 from toolchain.verification.source import source_runner
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -51,6 +52,9 @@ Dump: TypeAlias = Callable[[str], None]
 Array: TypeAlias = npt.NDArray[Any]
 
 OPTIONS_FILE = "options.json"
+
+EXACT, UNIFORM = "exact", "uniform"
+"""Ways from many thresholds to one: ours, and the one of the LM-HT paper."""
 
 AUTO = "auto"
 """The lowering that the compiler chooses."""
@@ -60,6 +64,7 @@ TRAINED = "trained"
 
 _CALIBRATION_MAX = 512
 _SYNTHETIC_COUNT = 32
+_RESIDUE_SAMPLES_MAX = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,8 @@ class Options:
         method: Name of a conversion method.
         formats: Names of formats to write; `None` takes the target's that can be written.
         output: Folder of the build; `None` takes ``build/<model>-<target>``.
+        reparameterization: ``exact``, or ``uniform`` to measure beside it what the way of the
+            LM-HT paper would have changed. What is built is exact either way.
         dump_after: Name of a pass or phase whose graph is dumped; `None` for none.
     """
 
@@ -90,6 +97,7 @@ class Options:
     formats: tuple[str, ...] | None = None
     output: Path | None = None
     dump_after: str | None = None
+    reparameterization: str = EXACT
 
 
 def compile_model(
@@ -121,6 +129,7 @@ class _Compilation:
         if options.lowering != AUTO:
             MAPPINGS[options.lowering]
         METHODS[options.method]
+        _require_reparameterization(options.reparameterization)
         self.folder = options.output or default_folder(options.model, options.target)
         require_replaceable(self.folder)
         self.warnings: list[str] = []
@@ -245,6 +254,16 @@ class _Compilation:
                 refused[name] = "; ".join(filter(None, (error.problem, error.hint)))
         return refused
 
+    def _residue(self, prepared: Graph, x: Array) -> dict[str, Any] | None:
+        if self.options.reparameterization == EXACT:
+            return None
+        if not prepared.of_type(LmHt):
+            self.warnings.append(
+                "--reparameterization uniform is for trained LM-HT neurons; there are none"
+            )
+            return None
+        return dataclasses.asdict(uniform_residue(prepared, x[:_RESIDUE_SAMPLES_MAX]))
+
     def _report(self, stages: Stages, found: Climb, folder: Path, x: Array) -> Report:
         program, model = stages.program, stages.model
         graph, circuit = program.graph, program.circuit
@@ -269,6 +288,7 @@ class _Compilation:
                 count_multiply_accumulates(stages.prepared),
             ),
             saturations=found.saturations,
+            reparameterization=self._residue(stages.prepared, x),
             ladder=found.rungs,
             layers=report_layers(stages.prepared, program, x),
             warnings=tuple(self.warnings),
@@ -278,6 +298,13 @@ class _Compilation:
                 if name in self.target.assumptions
             ),
             files=tuple(sorted([REPORT, *_files(folder)])),
+        )
+
+
+def _require_reparameterization(name: str) -> None:
+    if name not in (EXACT, UNIFORM):
+        raise UnknownNameError(
+            f"no reparameterization is called {name!r}; known: {EXACT}, {UNIFORM}"
         )
 
 

@@ -110,6 +110,10 @@ class Report:
         spikes_per_sample: Mean, from the step engine; `None` if it was not run.
         synaptic_operations_per_sample: Likewise.
         energy: Modelled from these counts; `None` if they were not taken.
+        reparameterization: What the published way to one threshold would have changed, by
+            ``--reparameterization uniform``: per layer the ``counts`` compared and the share of
+            them that differ by itself (``isolated``) and behind changed layers
+            (``cumulative``), and the share of ``answers``; `None` if it was not asked for.
         saturations: Times a register left its range, over all samples of the step engine.
         ladder: The rungs, from the source network down.
         layers: The populations, from the input on.
@@ -138,6 +142,7 @@ class Report:
     assumptions: tuple[str, ...] = ()
     files: tuple[str, ...] = field(default=())
     energy: Energy | None = None
+    reparameterization: dict[str, Any] | None = None
 
     @property
     def is_kept(self) -> bool:

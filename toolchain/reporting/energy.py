@@ -40,12 +40,14 @@ def model_energy(operations: float, graded: float, source: int) -> Energy:
 
 
 def count_multiply_accumulates(graph: Graph) -> int:
-    """Return the multiply-accumulates of the layers of a prepared network, for one window."""
+    """Return the multiply-accumulates of a prepared network for one sample.
+
+    A layer behind neurons of several windows runs once in each of them.
+    """
     total = 0
     for node in graph:
-        if isinstance(node, Dense):
-            total += node.weight.size
-        elif isinstance(node, Conv):
+        if isinstance(node, (Dense, Conv)):
             positions = int(np.prod(graph.shapes[node.name][1:]))
-            total += node.weight.size * positions
+            runs = getattr(graph.feeder(node), "windows", 1)
+            total += node.weight.size * positions * runs
     return total

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -132,8 +133,20 @@ def _costs(report: Report) -> Iterator[Text]:
     )
     if report.energy is not None:
         yield Text(_energy(report.energy))
+    if report.reparameterization is not None:
+        yield Text(_residue(report.reparameterization))
     if report.saturations:
         yield Text(f"counted in all: {report.saturations:,} saturations", style="yellow")
+
+
+def _residue(found: dict[str, Any]) -> str:
+    """Say what the published reparameterization would have changed."""
+    counts = sum(layer["counts"] for layer in found["layers"])
+    differ = sum(layer["counts"] * layer["cumulative"] for layer in found["layers"])
+    return (
+        f"the uniform reparameterization would change {differ / max(counts, 1):.3%} of spike "
+        f"counts and {found['answers']:.2%} of answers"
+    )
 
 
 def _energy(energy: Energy) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph
+from toolchain.ir.snn import LmHt
 from toolchain.reporting.energy import count_multiply_accumulates, model_energy
 
 
@@ -31,3 +32,18 @@ def test_every_weight_counts_at_every_position():
     )
 
     assert count_multiply_accumulates(graph) == 72 * 4 * 3 + 7 * 48
+
+
+def test_layers_behind_windows_run_in_each_of_them():
+    graph = Graph(
+        "net",
+        (
+            Input(name="x", shape=(3,), source_shape=(3,)),
+            Dense(name="d", inputs=("x",), weight=np.ones((4, 3))),
+            LmHt(name="n", inputs=("d",), levels=2, threshold=1.0, mixing=np.eye(5)),
+            Dense(name="e", inputs=("n",), weight=np.ones((2, 4))),
+            Output(name="y", inputs=("e",), shape=(2,)),
+        ),
+    )
+
+    assert count_multiply_accumulates(graph) == 12 + 5 * 8

@@ -89,8 +89,8 @@ class TieTally:
         if not self.samples_off:
             return f"{found}; no output depends on one"
         return (
-            f"{found}; {self.samples_off} of {self.samples} samples have outputs that depend on "
-            f"one, by up to {self.max_abs_error:.3g}"
+            f"{found}; {self.samples_off} of {self.samples} samples have outputs that depend "
+            f"on one, by up to {self.max_abs_error:.3g}"
         )
 
 

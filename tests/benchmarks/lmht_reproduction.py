@@ -204,6 +204,20 @@ def hybrid(arguments: Any, dataset: Dataset) -> None:
                 rows.setdefault(key, []).append(found)
     for title in sorted(rows):
         show(title, rows[title])
+    for levels in SOURCE_LEVELS:
+        for own, windows in TUNED:
+            tuned_rows = rows[f"QCFS {levels} | LM-HT L={own}, T={windows}"]
+            plain_rows = rows[f"QCFS {levels} | plain, {own * windows} steps"]
+            margins = np.array(
+                [
+                    100 * (ours["accuracy"] - theirs["accuracy"])
+                    for ours, theirs in zip(tuned_rows, plain_rows, strict=True)
+                ]
+            )
+            show_line(
+                f"QCFS {levels}, L={own}, T={windows}: margin over the plain conversion "
+                f"{margins.mean():+.2f} ± {margins.std():.2f} points"
+            )
 
 
 def main() -> None:

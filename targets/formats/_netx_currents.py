@@ -132,7 +132,8 @@ def _threshold(circuit: Circuit, population: Lif) -> IntArray | None:
         weight = effective_weight(synapse) if isinstance(synapse, SparseSynapse) else None
         if weight is None or np.any(weight != np.diag(np.diag(weight))) or np.any(weight > 0):
             raise EmitError(
-                "is not self-inhibition alone; where there are gates, only that can be said",
+                "is more than self-inhibition, as between the windows of a neuron; a netx file "
+                "has none of that where there are gates",
                 node=synapse.name,
                 hint=LAVA,
             )
@@ -165,9 +166,10 @@ def _without_closing(gates: Gates, population: Lif, window: Window) -> tuple[Gat
     last = window.start + window.length - 1
     final = payloads.pop(last, None)
     closing = np.array([-1]) if final is None else -(gates.weight @ final)
-    if max(payloads, default=0) > last or closing.min() < 0:
+    if max(payloads, default=0) >= window.start or closing.min() < 0:
         raise EmitError(
-            f"is not closed for good in step {last + 1}, after its last spike",
+            f"has to be open for all of its neurons from step {window.start} on, and closed "
+            f"for good from step {last + 1} on",
             node=population.name,
             hint=LAVA,
         )

@@ -166,6 +166,10 @@ def relay_gates(circuit: Circuit) -> Circuit:
         for steps, current in currents_of(circuit, population, synapse.source, depth).items():
             _require_in_time(circuit, population, steps)
             clock.deliver(depth, steps, current)
+    for layer, link in zip(clock.layers[1:], links, strict=True):
+        window = circuit.windows.get(link.population.name)
+        while window is not None and len(layer.relays) % window.copies:
+            layer.add(Relay({}))  # never spikes; units are made of so many neurons
     return _assembled(circuit, links, clock)
 
 
@@ -176,7 +180,7 @@ def _dense_link(link: Link) -> DenseLink:
             f"of shape {population.shape}, has to be told when to fire; in a netx file only "
             "neurons of dense layers, (N,), can be",
             node=population.name,
-            hint=f"compile with --lowering spatial, or {LAVA}",
+            hint=f"{LAVA}; or compile a network of one window with --lowering spatial",
         )
     if synapse.delay is not None:
         raise EmitError(

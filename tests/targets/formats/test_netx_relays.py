@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from targets.formats._netx_relays import relay_gates
@@ -21,12 +21,19 @@ from targets.lava_compat import is_lava_installed
 from targets.simulator.step import everything, run_samples, run_stream, simulate
 from toolchain.errors import EmitError, ImportModelError
 from toolchain.ir.ann import Conv, Dense, Relu
+from toolchain.ir.snn import LmHt, Spiking
 from toolchain.target import TARGETS
-from toolchain.testing import chain, compile_network, extreme_inputs
+from toolchain.testing import (
+    chain,
+    compile_network,
+    extreme_inputs,
+    random_samples,
+    random_windows,
+)
 
 
-def perceptron(seed, hidden, levels, lowering="temporal"):
-    """Return the temporal circuit of a random perceptron, and samples of all of its range.
+def perceptron_stages(seed, hidden, levels, lowering="temporal"):
+    """Compile a random perceptron.
 
     Weights are large in some rows and small in others, so that one spike subtracts anything
     from a few units to thousands.
@@ -37,6 +44,7 @@ def perceptron(seed, hidden, levels, lowering="temporal"):
     for depth, (inputs, neurons) in enumerate(itertools.pairwise(sizes)):
         scale = rng.choice([0.02, 0.3, 3.0], (neurons, 1))
         weight = scale * rng.normal(0.3, 1, (neurons, inputs))
+        weight[0] = np.abs(weight[0])  # so that some are active
         bias = np.abs(rng.normal(size=neurons))
         nodes.append(Dense(name=f"dense{depth}", weight=weight, bias=bias))
         nodes.append(Relu(name=f"relu{depth}"))
@@ -45,8 +53,21 @@ def perceptron(seed, hidden, levels, lowering="temporal"):
 
 def compiled(network, rng, levels, lowering="temporal"):
     x = rng.normal(size=(32, *network.input.shape)).astype(np.float32)
-    stages = compile_network(network, x, TARGETS["loihi2"], levels=levels, lowering=lowering)
-    return stages.circuit, extreme_inputs(stages.quantized, Random(int(rng.integers(99))), 6)
+    return compile_network(network, x, TARGETS["loihi2"], levels=levels, lowering=lowering)
+
+
+def perceptron(*choices, **options):
+    """Return the circuit of a random perceptron, and samples of all of its range."""
+    return circuit_and_samples(perceptron_stages(*choices, **options))
+
+
+def circuit_and_samples(stages):
+    return stages.circuit, extreme_inputs(stages.quantized, Random(0), 6)
+
+
+def is_proved(stages):
+    """Tell whether the gates hold whatever the samples are."""
+    return all(node.bound == "proved" for node in stages.quantized.of_type(Spiking))
 
 
 def assert_same_spikes(circuit, other, x):
@@ -61,8 +82,10 @@ def assert_same_spikes(circuit, other, x):
     return theirs.activity
 
 
-any_perceptron = st.builds(
-    perceptron, st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 9)
+any_perceptron = (
+    st.builds(perceptron_stages, st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 9))
+    .filter(is_proved)
+    .map(circuit_and_samples)
 )
 
 
@@ -75,6 +98,23 @@ def test_relays_change_no_spike_of_the_neurons(drawn):
 
     assert not any(wraps.any() for wraps in activity.wraps.values())
     assert not any(overflows.any() for overflows in activity.saturations.values())
+
+
+@settings(deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from(["temporal", "spatial"]))
+def test_windows_that_do_not_inhibit_one_another_fire_as_they_did(random, lowering):
+    network = random_windows(random)
+    memoryless = (dataclasses.replace(node, retention=0.0) for node in network.of_type(LmHt))
+    network = network.swap(*memoryless)
+    x = random_samples(network, random, 8)
+    stages = compile_network(network, x, TARGETS["loihi2"], levels=1, lowering=lowering)
+    circuit, x = circuit_and_samples(stages)
+    assume(is_proved(stages))
+    assume(all(len(population.shape) == 1 for population in circuit.populations))
+
+    rewritten = relay_gates(circuit)
+
+    assert_same_spikes(circuit, rewritten, x)
 
 
 @settings(deadline=None, max_examples=30)
@@ -189,7 +229,8 @@ def test_neurons_of_a_convolution_are_refused_by_name(tmp_path):
     kernel = rng.normal(size=(3, 1, 2, 2))
     conv = Conv(name="conv", weight=kernel, bias=np.ones((3, 1, 1)))
     readout = Conv(name="readout", weight=rng.normal(size=(2, 3, 1, 1)))
-    circuit, _ = compiled(chain((1, 4, 5), conv, Relu(name="relu"), readout), rng, 4)
+    network = chain((1, 4, 5), conv, Relu(name="relu"), readout)
+    circuit = compiled(network, rng, 4).circuit
 
     with pytest.raises(EmitError) as error:
         emit_netx(circuit, tmp_path)
@@ -197,8 +238,8 @@ def test_neurons_of_a_convolution_are_refused_by_name(tmp_path):
     assert str(error.value) == (
         "emit at 'relu': of shape (3, 3, 4), has to be told when to fire; in a netx file only "
         "neurons of dense layers, (N,), can be\n"
-        "  hint: compile with --lowering spatial, or write the format 'lava' instead: "
-        "--format lava"
+        "  hint: write the format 'lava' instead: --format lava; or compile a network of one "
+        "window with --lowering spatial"
     )
     assert not list(tmp_path.iterdir())
 
@@ -258,14 +299,27 @@ def freed(weight):
             "dense1/synapse",
             "has delays",
         ),
-        (lambda c: with_loop(c, "relu1", tied), "relu1/reset0", "not self-inhibition alone"),
-        (lambda c: with_loop(c, "relu1", lambda w: -w), "relu1/reset0", "not self-inhibition"),
+        (lambda c: with_loop(c, "relu1", tied), "relu1/reset0", "more than self-inhibition"),
+        (
+            lambda c: with_loop(c, "relu1", lambda w: -w),
+            "relu1/reset0",
+            "more than self-inhibition",
+        ),
         (lambda c: with_loop(c, "relu1", freed), "relu1", "for some neurons only"),
-        (lambda c: with_events(c, "relu1", lambda e: e[:-1]), "relu1", "not closed for good"),
+        (
+            lambda c: with_events(c, "relu1", lambda e: e[:-1]),
+            "relu1",
+            "from step 5 on, and closed for good from step 9",
+        ),
         (
             lambda c: with_events(c, "relu1", lambda e: [*e, (e[-1][0] + 1, e[1][1])]),
             "relu1",
-            "not closed for good",
+            "closed for good",
+        ),
+        (
+            lambda c: with_events(c, "relu1", lambda e: [*e[:2], (5, e[2][1]), *e[2:]]),
+            "relu1",
+            "open for all of its neurons",
         ),
         (
             lambda c: with_events(c, "relu1", lambda e: [(0, e[1][1]), *e[1:]]),

@@ -77,6 +77,12 @@ class EmitError(CompileError):
     stage = "emit"
 
 
+class TrainingError(CompileError):
+    """A recipe, a checkpoint or a run of training is not as it must be."""
+
+    stage = "train"
+
+
 class OutputFolderError(CompileError):
     """The output folder cannot be written, or holds something that is not a build."""
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import onnx
+import onnx.parser
 import pytest
 
 from toolchain.cli import main
@@ -116,3 +118,19 @@ def test_the_bundled_perceptron_keeps_its_accuracy(workplace):
     shares = {rung["rung"]: rung["metric"] for rung in report["ladder"]}
     assert report["model"]["name"] == "digits_mlp"
     assert shares["count"] >= shares["onnxruntime"] - 0.005
+
+
+@pytest.mark.parametrize("lowering", ["temporal", "spatial"])
+def test_a_network_without_activations_compiles(workplace, lowering):
+    linear = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]>\n'
+        "net (float[N, 4] x) => (float[N, 3] y)\n"
+        "<float[4, 3] w = {1, 2, 3, -4, 5, 6, 7, -8, 9, 10, 11, 12}> { y = MatMul(x, w) }"
+    )
+    onnx.save(linear, workplace.path / "linear.onnx")
+    (workplace.path / "calibration.npz").unlink()
+
+    report = workplace.compiled("linear.onnx", "--lowering", lowering)
+
+    assert {rung["status"] for rung in report["ladder"]} <= {"ok", "skipped"}
+    assert report["layers"] == []

@@ -24,6 +24,7 @@ STAGES = {
     "RangeError": "quantize",
     "CapacityError": "map",
     "EmitError": "emit",
+    "TrainingError": "train",
     "OutputFolderError": "write",
     "UnknownNameError": "look-up",
     "MissingDependencyError": "environment",

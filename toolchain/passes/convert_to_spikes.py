@@ -27,7 +27,7 @@ from toolchain.errors import ConversionError
 from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.snn import MultiThreshold
+from toolchain.ir.snn import LmHt, MultiThreshold
 from toolchain.rewriting import Context, compiler_pass
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ def convert_to_spikes(graph: Graph, context: Context) -> Graph:
     Raises:
         ConversionError: The network has not been calibrated.
     """
-    if not graph.of_type(Relu):
+    if graph.input.encoding is not None or graph.of_type(LmHt):
         return graph
     if context.calibration is None:
         raise ConversionError("there are no calibration samples to choose thresholds from")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from toolchain.errors import TrainingError
 from toolchain.training._torch import nn, torch
-from toolchain.training.errors import TrainingError
 from toolchain.training.network import Add, Network, Permute, Scale, Step
 from toolchain.training.neuron import MultiThreshold
 from toolchain.training.qcfs import Qcfs

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from toolchain.errors import TrainingError
 from toolchain.training._torch import nn
 from toolchain.training.checkpoint import load_checkpoint
-from toolchain.training.errors import TrainingError
 from toolchain.training.from_onnx import network_from_onnx, with_staircases
 from toolchain.training.hybrid import convert_to_neurons
 from toolchain.training.network import Network

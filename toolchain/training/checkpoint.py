@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolchain.errors import OutputFolderError
+from toolchain.errors import OutputFolderError, TrainingError
 from toolchain.training._torch import torch
 from toolchain.training.architecture import build, describe
-from toolchain.training.errors import TrainingError
 from toolchain.training.network import Network
 from toolchain.training.recipe import Recipe, differences, recipe_of, recipe_tables
 

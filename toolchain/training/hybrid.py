@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.errors import TrainingError
 from toolchain.training._torch import torch
-from toolchain.training.errors import TrainingError
 from toolchain.training.folding import fold_normalization
 from toolchain.training.network import (
     ACTIVATIONS,

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from toolchain.errors import InputDataError, OutputFolderError
+from toolchain.errors import InputDataError, OutputFolderError, TrainingError
 from toolchain.training._torch import functional, torch
 from toolchain.training.assembly import assemble_network
 from toolchain.training.augmentation import augmented
@@ -30,7 +30,6 @@ from toolchain.training.checkpoint import (
     save_checkpoint,
 )
 from toolchain.training.datasets import Dataset
-from toolchain.training.errors import TrainingError
 from toolchain.training.network import Network
 from toolchain.training.recipe import Recipe
 

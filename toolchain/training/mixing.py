@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.errors import UnknownNameError
+from toolchain.errors import TrainingError, UnknownNameError
 from toolchain.training._torch import nn, torch
-from toolchain.training.errors import TrainingError
 
 MODES = ("full", "lower", "diagonal", "uniform")
 """Names of the modes of a mixing matrix."""

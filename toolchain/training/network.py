@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from toolchain.errors import TrainingError
 from toolchain.training._torch import nn, torch
-from toolchain.training.errors import TrainingError
 from toolchain.training.neuron import MultiThreshold
 from toolchain.training.qcfs import Qcfs
 

@@ -9,9 +9,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from toolchain.errors import UnknownNameError
+from toolchain.errors import TrainingError, UnknownNameError
 from toolchain.training._torch import nn, torch
-from toolchain.training.errors import TrainingError
 from toolchain.training.network import INPUT, Add, Network, Scale, Step
 
 Activation: TypeAlias = Callable[[], Any]

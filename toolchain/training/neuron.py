@@ -33,8 +33,8 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.errors import TrainingError
 from toolchain.training._torch import nn, torch
-from toolchain.training.errors import TrainingError
 from toolchain.training.mixing import Mixing
 
 SATURATION = 2.0

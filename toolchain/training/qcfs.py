@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.errors import TrainingError
 from toolchain.training._torch import nn, torch
-from toolchain.training.errors import TrainingError
 
 START = 8.0
 """Published start of the trained scale."""

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from toolchain.errors import MissingDependencyError
-from toolchain.training.errors import TrainingError
+from toolchain.errors import MissingDependencyError, TrainingError
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
+from toolchain.errors import TrainingError  # noqa: E402
 from toolchain.training._torch import nn  # noqa: E402
-from toolchain.training.errors import TrainingError  # noqa: E402
 from toolchain.training.folding import fold_normalization  # noqa: E402
 from toolchain.training.hybrid import convert_to_neurons  # noqa: E402
 from toolchain.training.network import INPUT, Add, Network, Step  # noqa: E402

@@ -10,12 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from toolchain.errors import InputDataError, OutputFolderError  # noqa: E402
+from toolchain.errors import (  # noqa: E402
+    InputDataError,
+    OutputFolderError,
+    TrainingError,
+)
 from toolchain.training.architecture import build, describe  # noqa: E402
 from toolchain.training.augmentation import augmented  # noqa: E402
 from toolchain.training.checkpoint import load_checkpoint  # noqa: E402
 from toolchain.training.datasets import Dataset  # noqa: E402
-from toolchain.training.errors import TrainingError  # noqa: E402
 from toolchain.training.export import export_network  # noqa: E402
 from toolchain.training.loop import BEST, LAST, accuracy, evaluate, train  # noqa: E402
 from toolchain.training.network import INPUT, Network, Permute, Scale, Step  # noqa: E402

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolchain.errors import UnknownNameError
+from toolchain.errors import TrainingError, UnknownNameError
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from toolchain.training._torch import nn  # noqa: E402
-from toolchain.training.errors import TrainingError  # noqa: E402
 from toolchain.training.mixing import MODES  # noqa: E402
 from toolchain.training.network import INPUT, Network, Permute, Scale, Step  # noqa: E402
 from toolchain.training.networks import ARCHITECTURES, build_network  # noqa: E402

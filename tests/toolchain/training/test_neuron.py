@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.errors import UnknownNameError
+from toolchain.errors import TrainingError, UnknownNameError
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from toolchain.training.errors import TrainingError  # noqa: E402
 from toolchain.training.mixing import MODES, Mixing  # noqa: E402
 from toolchain.training.neuron import MultiThreshold, default_threshold  # noqa: E402
 from toolchain.training.testing import (  # noqa: E402

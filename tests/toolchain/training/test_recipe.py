@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.training.errors import TrainingError
+from toolchain.errors import TrainingError
 from toolchain.training.recipe import (
     Recipe,
     TrainingTable,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from targets.engines.lava import STATE_SHIFT, missing
-from targets.formats._netx_run import run_on_netx
 from targets.formats.netx_hdf5 import FILE_NAME
+from targets.netx.run import run_on_netx
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import InputDataError
 

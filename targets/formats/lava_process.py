@@ -106,7 +106,7 @@ def run_on_lava(
         np.savez(samples, inputs=inputs)
         arguments = [str(samples), "--output", str(output)]
         arguments += ["--record", *record, "--record-state", *record_state]
-        _run_script(script, arguments, timeout_s)
+        run_script(script, arguments, timeout_s)
         with np.load(output) as trace:
             return _cut(circuit, len(inputs), dict(trace))
 
@@ -137,7 +137,7 @@ def _check_inputs(circuit: Circuit, inputs: IntArray) -> None:
         )
 
 
-def _run_script(script: Path, arguments: list[str], timeout_s: float) -> None:
+def run_script(script: Path, arguments: list[str], timeout_s: float) -> None:
     """Run ``script`` in a process group that does not outlive this call."""
     with subprocess.Popen(
         [sys.executable, str(script), *arguments],

@@ -20,9 +20,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from targets.formats._netx_chain import LAVA, Block, Chain, chain_of
-from targets.formats._netx_layers import Drive
-from targets.formats._netx_parameters import (
+from targets.netx.chain import LAVA, Block, Chain, chain_of
+from targets.netx.parameters import (
     Data,
     bias_fields,
     conv_fields,
@@ -31,25 +30,11 @@ from targets.formats._netx_parameters import (
     neuron_fields,
     text,
 )
-from targets.formats._netx_reader import NetxNetwork, read_netx
-from targets.formats._netx_relays import relay_gates
-from targets.formats._netx_run import NetxRun, encode, run_netx, run_on_netx, run_stock
+from targets.netx.relays import relay_gates
 from toolchain import __version__
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import Circuit, ConvSynapse, DenseSynapse, Shape
 from toolchain.target import FORMATS
-
-__all__ = [
-    "Drive",
-    "NetxNetwork",
-    "NetxRun",
-    "emit_netx",
-    "encode",
-    "read_netx",
-    "run_netx",
-    "run_on_netx",
-    "run_stock",
-]
 
 FILE_NAME = "network.net"
 

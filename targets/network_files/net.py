@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from targets.formats.netx_hdf5 import run_netx
+from targets.netx.run import run_netx
 from toolchain.engine import NETWORK_FILES
 
 

@@ -11,8 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from targets.formats.netx_hdf5 import Drive, encode, read_netx, run_netx, run_stock
 from targets.lava_compat import is_lava_installed
+from targets.netx.layers import Drive
+from targets.netx.reader import read_netx
+from targets.netx.run import encode, run_netx, run_stock
 from targets.simulator.step import everything
 
 FOLDER = "lava/lib/dl/netx/"

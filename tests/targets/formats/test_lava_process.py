@@ -345,7 +345,7 @@ def test_a_run_that_takes_too_long_is_ended_with_all_it_started(tmp_path):
     )
 
     with pytest.raises(LavaError) as error:
-        lava_process._run_script(script, [str(tmp_path / "started")], timeout_s=3)
+        lava_process.run_script(script, [str(tmp_path / "started")], timeout_s=3)
 
     memory, child = (tmp_path / "started").read_text().split()
     assert error.value.problem == "the simulator did not finish within 3 s"

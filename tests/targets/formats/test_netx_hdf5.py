@@ -11,8 +11,10 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.formats.netx_hdf5 import emit_netx, read_netx, run_on_netx
+from targets.formats.netx_hdf5 import emit_netx
 from targets.lava_compat import is_lava_installed
+from targets.netx.reader import read_netx
+from targets.netx.run import run_on_netx
 from targets.simulator.step import everything, run_stream
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import (

@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from targets.formats._netx_weights import UnloadableWeightError, load_together
 from targets.lava_compat import enable_netx
+from targets.netx.weights import UnloadableWeightError, load_together
 from toolchain.errors import MissingDependencyError
 
 

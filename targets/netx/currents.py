@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from targets.formats._netx_chain import LAVA, constant_sources
-from targets.formats._netx_weights import effective_weight
+from targets.netx.chain import LAVA, constant_sources
+from targets.netx.weights import effective_weight
 from toolchain.errors import EmitError
 from toolchain.fixedpoint import DECAY_UNITY
 from toolchain.ir.mapped import Circuit, DenseSynapse, IntArray, Lif, SparseSynapse, Window

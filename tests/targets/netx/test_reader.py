@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.formats.netx_hdf5 import Drive, emit_netx, read_netx
+from targets.formats.netx_hdf5 import emit_netx
+from targets.netx.layers import Drive
+from targets.netx.reader import read_netx
 from toolchain.errors import ImportModelError
 from toolchain.ir.mapped import (
     Circuit,

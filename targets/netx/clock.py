@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from targets.formats._netx_fields import MAX_ATTRIBUTE, Fields
+from targets.netx.fields import MAX_ATTRIBUTE, Fields
 from toolchain.ir.mapped import Circuit, DenseSynapse, IntArray, Shape, Source
 
 CLOCK = "input/clock"

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from targets.formats._netx_clock import with_clock
-from targets.formats._netx_layers import Drive
-from targets.formats._netx_reader import NetxNetwork, read_netx
-from targets.formats.lava_process import LavaTrace, _run_script
+from targets.formats.lava_process import LavaTrace, run_script
 from targets.lava_compat import require_lava
+from targets.netx.clock import with_clock
+from targets.netx.layers import Drive
+from targets.netx.reader import NetxNetwork, read_netx
 from targets.simulator._recorder import Record
 from targets.simulator.step import Trace, everything, simulate
 from toolchain.errors import InputDataError, MissingDependencyError
@@ -25,7 +25,7 @@ from toolchain.ir.mapped import Circuit, IntArray, Lif, Shape, Sigma
 NEVER = 131071
 """Threshold mantissa from which neurons are taken to hold a value instead of spiking."""
 
-_SCRIPT = Path(__file__).with_name("_netx_stock.py")
+_SCRIPT = Path(__file__).with_name("stock.py")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -287,7 +287,7 @@ def run_stock(
     with tempfile.TemporaryDirectory() as folder:
         asked, answer = Path(folder, "request.npz"), Path(folder, "trace.npz")
         np.savez(asked, **request)
-        _run_script(_SCRIPT, [str(asked), str(answer)], timeout_s)
+        run_script(_SCRIPT, [str(asked), str(answer)], timeout_s)
         with np.load(answer) as trace:
             return dict(trace)
 

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from targets.formats._netx_chain import LAVA, Block
-from targets.formats._netx_weights import (
+from targets.netx.chain import LAVA, Block
+from targets.netx.weights import (
     WEIGHT_BITS,
     UnloadableWeightError,
     effective_weight,

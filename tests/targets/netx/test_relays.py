@@ -15,9 +15,11 @@ import scipy.sparse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from targets.formats._netx_relays import relay_gates
-from targets.formats.netx_hdf5 import emit_netx, read_netx, run_netx, run_on_netx
+from targets.formats.netx_hdf5 import emit_netx
 from targets.lava_compat import is_lava_installed
+from targets.netx.reader import read_netx
+from targets.netx.relays import relay_gates
+from targets.netx.run import run_netx, run_on_netx
 from targets.simulator.step import everything, run_samples, run_stream, simulate
 from toolchain.errors import EmitError, ImportModelError
 from toolchain.ir.ann import Conv, Dense, Relu

@@ -2,7 +2,7 @@ r"""Integrate-then-fire without gates and loops, as a chain of dense layers can 
 
 A netx file has no source but the input, and a loop in it takes back 127 at most. In the circuit
 of the temporal lowering, constant sources close and open populations, and loops subtract what
-may be more. `_netx_currents` turns both into currents at known steps; here these come from the
+may be more. `currents` turns both into currents at known steps; here these come from the
 input.
 
 What has to reach block :math:`k`, with block 0 the first population, is sent by *relays*:
@@ -30,10 +30,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from targets.formats._netx_chain import LAVA, Link, constant_sources, links_of
-from targets.formats._netx_clock import CLOCK
-from targets.formats._netx_currents import Steps, currents_of, require_integrating
-from targets.formats._netx_weights import effective_weight
+from targets.netx.chain import LAVA, Link, constant_sources, links_of
+from targets.netx.clock import CLOCK
+from targets.netx.currents import Steps, currents_of, require_integrating
+from targets.netx.weights import effective_weight
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import Circuit, DenseSynapse, IntArray, Lif, Source, Synapse
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from targets.formats.netx_hdf5 import emit_netx, run_on_netx
+from targets.formats.netx_hdf5 import emit_netx
 from targets.lava_compat import is_lava_installed
+from targets.netx.run import run_on_netx
 from targets.simulator.step import everything, run_stream
 from toolchain.ir.mapped import Circuit, ConvSynapse, DenseSynapse, Lif, Source
 

@@ -4,7 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from targets.formats.netx_hdf5 import encode, read_netx, run_netx, run_on_netx
+from targets.netx.reader import read_netx
+from targets.netx.run import encode, run_netx, run_on_netx
 from toolchain.errors import ImportModelError, InputDataError, RangeError
 
 LIF = {"type": b"CUBA", "iDecay": 4096, "vDecay": 0, "vThMant": 10}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from targets.formats._netx_fields import Fields
+from targets.netx.fields import Fields
 from toolchain.ir.mapped import Delta, IntArray, Lif, Population, Shape, Sigma, SigmaDelta
 
 CUBA_TYPES = ("CUBA", "LOIHI")

@@ -1,6 +1,6 @@
 """Script that runs a netx file in the stock reader's network, on Lava's CPU simulator.
 
-    python _netx_stock.py request.npz trace.npz
+    python stock.py request.npz trace.npz
 
 It is a process of its own because Lava sets the start method of `multiprocessing` for all of it
 and the stock reader keeps every file open. Arrays in both archives are channel first. What is

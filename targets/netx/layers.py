@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.sparse
 
-from targets.formats._netx_clock import CLOCK, Clock
-from targets.formats._netx_fields import Fields
-from targets.formats._netx_neurons import NeuronOptions, read_neuron
-from targets.formats._netx_weights import (
+from targets.netx.clock import CLOCK, Clock
+from targets.netx.fields import Fields
+from targets.netx.neurons import NeuronOptions, read_neuron
+from targets.netx.weights import (
     WEIGHT_BITS,
     LoadedWeight,
     UnloadableWeightError,

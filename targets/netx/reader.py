@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from targets.formats._netx_clock import read_clock
-from targets.formats._netx_fields import Fields, open_netx
-from targets.formats._netx_layers import DEFAULT_GAIN, INPUT, Chain, Drive
-from targets.formats._netx_neurons import NeuronOptions
+from targets.netx.clock import read_clock
+from targets.netx.fields import Fields, open_netx
+from targets.netx.layers import DEFAULT_GAIN, INPUT, Chain, Drive
+from targets.netx.neurons import NeuronOptions
 from toolchain.ir.mapped import Circuit, Readout, Shape, Window
 
 MESSAGE_BITS_MAX = 32

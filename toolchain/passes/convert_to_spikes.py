@@ -45,6 +45,8 @@ def convert_to_spikes(graph: Graph, context: Context) -> Graph:
     if graph.input.encoding is not None or graph.of_type(LmHt):
         return graph
     if context.calibration is None:
+        if not graph.of_type(Relu):
+            return graph
         raise ConversionError("there are no calibration samples to choose thresholds from")
     method = METHODS[context.method]
     units: dict[str, Floats] = {}

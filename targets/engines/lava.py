@@ -5,9 +5,7 @@ from __future__ import annotations
 from targets.formats.lava_process import run_on_lava
 from targets.lava_compat import INSTALL_LINES, missing_for_lava
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
-
-STATE_SHIFT = 6
-"""Registers hold weight units times two to the power of this."""
+from toolchain.fixedpoint import INPUT_SHIFT
 
 _SAMPLES_MAX = 4
 
@@ -17,7 +15,7 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     result = run_on_lava(circuit, inputs, record=circuit.windows if trace else ())
     if result.outputs is None:
         raise ValueError("the circuit has no readout")
-    return Execution(readout=result.outputs >> STATE_SHIFT, spikes=result.spikes)
+    return Execution(readout=result.outputs >> INPUT_SHIFT, spikes=result.spikes)
 
 
 def missing() -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from targets.engines.lava import STATE_SHIFT, missing
+from targets.engines.lava import missing
 from targets.formats.netx_hdf5 import FILE_NAME
 from targets.netx.run import run_on_netx
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import InputDataError
+from toolchain.fixedpoint import INPUT_SHIFT
 
 _SAMPLES_MAX = 4
 
@@ -22,7 +23,7 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     result = run_on_netx(path, program.circuit, inputs, program.circuit.windows)
     if result.outputs is None:
         raise ValueError("the circuit has no readout")
-    return Execution(readout=result.outputs >> STATE_SHIFT, spikes=result.spikes)
+    return Execution(readout=result.outputs >> INPUT_SHIFT, spikes=result.spikes)
 
 
 ENGINES.register("netx")(

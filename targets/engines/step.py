@@ -6,6 +6,7 @@ import numpy as np
 
 from targets.simulator.step import Activity, SampleResult, run_samples
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
+from toolchain.fixedpoint import INPUT_SHIFT
 from toolchain.ir.mapped import Circuit
 
 
@@ -15,7 +16,7 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     result = run_samples(circuit, inputs, record=record)
     activity = result.activity
     return Execution(
-        readout=result.readout >> 6 if result.readout is not None else np.zeros(0),
+        readout=result.readout >> INPUT_SHIFT if result.readout is not None else np.zeros(0),
         counts=result.counts,
         spikes=result.trace.spikes,
         spikes_total=np.sum(list(activity.spikes.values()), axis=0),

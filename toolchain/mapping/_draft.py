@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.errors import CapacityError
+from toolchain.fixedpoint import DECAY_UNITY
 from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif, Readout, Source, Synapse, Window
@@ -17,9 +18,6 @@ from toolchain.ir.node import Node
 from toolchain.ir.snn import OrPool, Spiking
 from toolchain.mapping._synapses import Copies, layer_synapse, pool_synapse
 from toolchain.target import Target
-
-UNITY = 4096
-"""The decay that leaves nothing, in 4096ths per time step."""
 
 
 @dataclass
@@ -102,8 +100,8 @@ class Draft:
                 name=node.name,
                 shape=(channels, *shape[1:]),
                 threshold=0,
-                decay_u=UNITY,
-                decay_v=UNITY,
+                decay_u=DECAY_UNITY,
+                decay_v=DECAY_UNITY,
             )
         )
         self.synapses.append(pool_synapse(node, source, channels, self.target))
@@ -137,7 +135,7 @@ class Draft:
                 shape=self.graph.shapes[layer.name],
                 threshold=self.target.threshold_max,
                 decay_u=decay_u,
-                decay_v=UNITY,
+                decay_v=DECAY_UNITY,
             )
         )
         self.add_layer(layer, name, copies=1)

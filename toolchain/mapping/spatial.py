@@ -13,11 +13,12 @@ windows. Their copies have that of the temporal lowering, and its gates, but fir
 
 from __future__ import annotations
 
+from toolchain.fixedpoint import DECAY_UNITY
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif
 from toolchain.ir.snn import ThresholdBank
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import UNITY, Draft, draw, layer_of
+from toolchain.mapping._draft import Draft, draw, layer_of
 from toolchain.mapping._gates import add_gate, starts_of
 from toolchain.mapping._synapses import lateral_inhibition
 from toolchain.registers import demand_of, gated_registers, spatial_registers
@@ -32,7 +33,7 @@ def map_spatial(graph: Graph, target: Target) -> Circuit:
         CapacityError: A payload does not fit the target, or neurons would have to be reordered.
     """
     if all(node.windows == 1 for node in graph.of_type(ThresholdBank)):
-        return draw(graph, target, _add_neurons, readout_decay=UNITY).circuit(period=1)
+        return draw(graph, target, _add_neurons, readout_decay=DECAY_UNITY).circuit(period=1)
     draft = draw(graph, target, _add_gated_neurons, readout_decay=0)
     return draft.circuit(period=draft.latency)
 
@@ -50,8 +51,8 @@ def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
             name=node.name,
             shape=(channels, *shape[1:]),
             threshold=threshold if isinstance(threshold, int) else threshold.reshape(arranged),
-            decay_u=UNITY,
-            decay_v=UNITY,
+            decay_u=DECAY_UNITY,
+            decay_v=DECAY_UNITY,
             bias_mantissa=registers.bias.reshape(arranged),
         )
     )
@@ -70,7 +71,7 @@ def _add_gated_neurons(draft: Draft, node: ThresholdBank) -> None:
             shape=(channels, *shape[1:]),
             threshold=0,
             decay_u=0,
-            decay_v=UNITY,
+            decay_v=DECAY_UNITY,
         )
     )
     draft.fires(node.name, starts_of(draft, node, layer, 1), 1, node.levels)

@@ -28,11 +28,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.fixedpoint import DECAY_UNITY
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif
 from toolchain.ir.snn import IntegrateFire
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import UNITY, Draft, draw, layer_of
+from toolchain.mapping._draft import Draft, draw, layer_of
 from toolchain.mapping._gates import add_gate, starts_of
 from toolchain.mapping._synapses import (
     lateral_inhibition,
@@ -65,7 +66,7 @@ def _add_neurons(draft: Draft, node: IntegrateFire) -> None:
             shape=shape,
             threshold=registers.threshold,
             decay_u=0,
-            decay_v=UNITY,
+            decay_v=DECAY_UNITY,
         )
     )
     draft.fires(node.name, starts_of(draft, node, layer, node.levels), node.levels)

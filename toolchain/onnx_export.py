@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import singledispatch
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
+from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Array, Node
 
@@ -111,20 +112,41 @@ def _(node: MaxPool, model: _Builder) -> None:
 
 
 @_export.register
+def _(node: Add, model: _Builder) -> None:
+    model.add("Sum", list(node.inputs), node.name)
+
+
+@_export.register
 def _(node: Relu, model: _Builder) -> None:
-    model.add("Relu", list(node.inputs), node.name)
+    if math.isinf(node.maximum):
+        model.add("Relu", list(node.inputs), node.name)
+    else:
+        limits = [
+            model.constant(f"{node.name}/{name}", np.array(value, np.float32))
+            for name, value in (("min", 0.0), ("max", node.maximum))
+        ]
+        model.add("Clip", [*node.inputs, *limits], node.name)
 
 
 @_export.register
 def _(node: Rearrange, model: _Builder) -> None:
     flat = node.inputs[0]
     if node.order is not None:
-        as_row = model.constant(f"{node.name}/row", np.array([0, -1], np.int64))
-        row = model.add("Reshape", [flat, as_row], f"{node.name}/flat")
-        order = model.constant(f"{node.name}/order", node.order.ravel().astype(np.int64))
-        flat = model.add("Gather", [row, order], f"{node.name}/ordered", axis=1)
+        flat = _ordered(flat, node.order.ravel().astype(np.int64), node.name, model)
     shape = model.constant(f"{node.name}/shape", np.array([-1, *node.shape], np.int64))
     model.add("Reshape", [flat, shape], node.name)
+
+
+def _ordered(source: str, order: Array, name: str, model: _Builder) -> str:
+    """Export the choice of elements ``(-1, N)``; 0 where the order has -1."""
+    as_row = model.constant(f"{name}/row", np.array([0, -1], np.int64))
+    row = model.add("Reshape", [source, as_row], f"{name}/flat")
+    chosen = model.constant(f"{name}/order", np.maximum(order, 0))
+    ordered = model.add("Gather", [row, chosen], f"{name}/ordered", axis=1)
+    if order.min() >= 0:
+        return ordered
+    kept = model.constant(f"{name}/kept", (order >= 0).astype(np.float32))
+    return model.add("Mul", [ordered, kept], f"{name}/masked")
 
 
 def _pads(node: Conv | MaxPool) -> list[int]:

@@ -6,6 +6,7 @@ as these few, so that conversion to spikes is nothing but swapping activations f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -176,6 +177,23 @@ class MaxPool(_Pool):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Add(Node):
+    """Elementwise sum of two or more tensors of one shape: where branches of a network join.
+
+    Synapses of several layers into one population add up, so behind `Phase.PREPARE` a sum is
+    one of layers, and nothing but the neurons (or the output) behind it reads them.
+    """
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape that all inputs have."""
+        self._require(len(inputs) > 1, f"adds {len(inputs)} tensors; it must be 2 or more")
+        self._require(
+            len(set(inputs)) == 1, f"adds tensors of shapes {', '.join(map(str, inputs))}"
+        )
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Affine(Node):
     """Elementwise ``y = scale * x + shift``: normalization of inputs and batches, averages.
 
@@ -196,13 +214,15 @@ class Affine(Node):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rearrange(Node):
-    """The same values in another shape or order: ``y.flat = x.flat[order]``.
+    """Values in another shape, order or choice: ``y.flat = x.flat[order]``, 0 for index -1.
 
-    Flatten, reshape, squeeze and transpose, alone or in a row.
+    Flatten, reshape, squeeze, transpose, slice, repeat and insertion of zeros, alone or in a
+    row.
 
     Attributes:
         shape: Of the output.
-        order: Flat index into the input for each element of the output; `None` keeps the order.
+        order: Flat index into the input for each element of the output, -1 for a zero; `None`
+            keeps all elements in their order.
     """
 
     shape: Shape
@@ -210,24 +230,32 @@ class Rearrange(Node):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``shape``."""
-        size = int(np.prod(inputs[0]))
-        found = int(np.prod(self.shape)) if self.order is None else self.order.size
+        size, wanted = int(np.prod(inputs[0])), int(np.prod(self.shape))
+        found = size if self.order is None else self.order.size
+        self._require(found == wanted, f"makes {self.shape} of {inputs[0]}")
         self._require(
-            found == size == int(np.prod(self.shape)), f"makes {self.shape} of {inputs[0]}"
+            self.order is None or (self.order.size > 0 and self.order.min() >= -1),
+            "reads a negative index",
+        )
+        self._require(
+            self.order is None or int(self.order.max()) < size, f"reads beyond {inputs[0]}"
         )
         return self.shape
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Relu(Node):
-    """Rectifier, ``y = max(x, 0)``: the activation that neurons replace.
+    """Rectifier, ``y = min(max(x, 0), maximum)``: the activation that neurons replace.
 
     Attributes:
-        tensor: Name of the ONNX value that holds the output, to compare them by.
+        maximum: Upper limit, > 0; infinite for a plain rectifier.
+        tensor: Name of the ONNX value that holds the output, to compare them by; empty where
+            there is none.
         tensor_order: Flat index into that value (without batch axis) for each element of the
             output; `None` keeps the order.
     """
 
+    maximum: float = math.inf
     tensor: str = ""
     tensor_order: IndexArray | None = None
 

@@ -7,7 +7,7 @@ proofs).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -21,29 +21,48 @@ from toolchain.ir.snn import Spiking
 from toolchain.ir.windows import run_windows
 
 
-def sweep(graph: Graph, x: npt.NDArray[np.generic]) -> Iterator[tuple[Node, Floats, Floats]]:
-    """Run a graph of one path node by node.
+def sweep(
+    graph: Graph, x: npt.NDArray[np.generic]
+) -> Iterator[tuple[Node, tuple[Floats, ...], Floats]]:
+    """Run a graph node by node, keeping only what is still to be read.
 
     Args:
         graph: Converted or later.
         x: ``(batch, *source_shape)``, in the units of the model's input.
 
     Yields:
-        Each node with its input and its output, ``(batch, *shape)``; keep what is needed.
+        Each node with its inputs and its output, ``(batch, *shape)``; keep what is needed.
     """
-    value: Floats = np.asarray(x, np.float64)
+    values: dict[str, Floats] = {}
+    last = last_readers(graph)
     for node in graph:
-        before, value = value, count(node, value)
-        yield node, before, value
+        inputs = tuple(values[name] for name in node.inputs)
+        value = count(node, *(inputs or (np.asarray(x, np.float64),)))
+        values[node.name] = value
+        for name in last[node.name]:
+            del values[name]
+        yield node, inputs, value
 
 
-def count(node: Node, x: Floats) -> Floats:
-    """Return the output of one node for its input, both ``(batch, *shape)``, in counts."""
+def last_readers(graph: Graph) -> Mapping[str, tuple[str, ...]]:
+    """Return by node the names of the nodes that nothing reads after it."""
+    last = {node.name: node.name for node in graph}
+    for node in graph:
+        last |= dict.fromkeys(node.inputs, node.name)
+    done: dict[str, list[str]] = {node.name: [] for node in graph}
+    for name, reader in last.items():
+        done[reader].append(name)
+    return {name: tuple(names) for name, names in done.items()}
+
+
+def count(node: Node, *inputs: Floats) -> Floats:
+    """Return the output of one node for its inputs, all ``(batch, *shape)``, in counts."""
     if isinstance(node, Spiking):
-        return _counts(node, x)
+        return _counts(node, *inputs)
     if isinstance(node, MaxPool):
+        (x,) = inputs
         return windows(x, node.kernel, node.stride, node.padding, fill=-np.inf).max(axis=(4, 5))
-    return counts_of(compute(node, x))
+    return counts_of(compute(node, *inputs))
 
 
 def _counts(neurons: Spiking, a: Floats) -> Floats:

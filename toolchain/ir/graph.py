@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from toolchain.errors import VerifyError
-from toolchain.ir.ann import Input, MaxPool, Output, Rearrange
+from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Rearrange
 from toolchain.ir.node import Node, Shape
 
 N = TypeVar("N", bound=Node)
@@ -121,6 +121,16 @@ class Graph:
             if not isinstance(node, (Rearrange, MaxPool)):
                 return node
         return None
+
+    def layers_into(self, node: Node) -> tuple[Dense | Conv, ...]:
+        """Return the layers whose sum ``node``, neurons or an output, reads.
+
+        Empty where it reads something else.
+        """
+        source = self.producer(node)
+        parts = [self[name] for name in source.inputs] if isinstance(source, Add) else [source]
+        layers = tuple(part for part in parts if isinstance(part, (Dense, Conv)))
+        return layers if len(layers) == len(parts) else ()
 
     def only_user(self, name: str) -> Node | None:
         """Return the node that reads ``name`` if there is exactly one."""

@@ -6,7 +6,8 @@ exact, so the same code is the reference of the quantized network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.ann import (
+    Add,
     Affine,
     Conv,
     Dense,
@@ -28,7 +30,7 @@ from toolchain.ir.ann import (
 )
 from toolchain.ir.convolution import convolve, windows
 from toolchain.ir.graph import Graph
-from toolchain.ir.node import Node
+from toolchain.ir.node import IndexArray, Node
 from toolchain.ir.snn import IntegrateFire, LmHt, MultiThreshold, OrPool, Spiking, ThresholdBank
 from toolchain.ir.windows import run_windows
 
@@ -87,8 +89,11 @@ def evaluate(
     return values
 
 
-def _by_window(node: Node, x: Value) -> Value:
+def _by_window(node: Node, *inputs: Value) -> Value:
     """Compute a node in every window by itself, unless it knows of windows."""
+    if isinstance(node, Add):
+        return _sum(inputs)
+    (x,) = inputs
     if not isinstance(x, Windows) or isinstance(node, LmHt):
         return compute(node, x)
     if isinstance(node, Output):
@@ -96,6 +101,14 @@ def _by_window(node: Node, x: Value) -> Value:
     batch, windows = x.values.shape[:2]
     y = counts_of(compute(node, x.values.reshape(batch * windows, *x.values.shape[2:])))
     return Windows(y.reshape(batch, windows, *y.shape[1:]))
+
+
+def _sum(inputs: Sequence[Value]) -> Value:
+    """Add values up; what is the same in all windows is added in each."""
+    if not any(isinstance(x, Windows) for x in inputs):
+        return functools.reduce(np.add, map(counts_of, inputs))
+    each = [x.values if isinstance(x, Windows) else counts_of(x)[:, None] for x in inputs]
+    return Windows(functools.reduce(np.add, each))
 
 
 def run(graph: Graph, x: npt.NDArray[np.generic]) -> Floats:
@@ -119,8 +132,7 @@ def counts_of(value: Value) -> Floats:
 
 def encode(node: Input, x: npt.NDArray[np.generic]) -> Floats:
     """Return what enters the network: ``x`` in channel-first order, as integers if encoded."""
-    flat = np.asarray(x, np.float64).reshape(len(x), -1)
-    y = flat if node.order is None else flat[:, node.order.ravel()]
+    y = gather(np.asarray(x, np.float64).reshape(len(x), -1), node.order)
     if node.encoding is not None:
         code = node.encoding
         y = np.clip(np.rint(y / code.scale), code.low, code.high)
@@ -180,6 +192,11 @@ def _(node: MaxPool, x: Value) -> Value:
 
 
 @compute.register
+def _(node: Add, *inputs: Value) -> Value:
+    return _sum(inputs)
+
+
+@compute.register
 def _(node: Affine, x: Value) -> Value:
     return counts_of(x) * node.scale + node.shift
 
@@ -198,7 +215,7 @@ def _(node: Rearrange, x: Value) -> Value:
 
 @compute.register
 def _(node: Relu, x: Value) -> Value:
-    return np.maximum(counts_of(x), 0)
+    return np.clip(counts_of(x), 0, node.maximum)
 
 
 @compute.register
@@ -277,9 +294,7 @@ def _(node: OrPool, x: Value) -> Value:
 
 
 def _rearrange(node: Rearrange, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    flat = x.reshape(len(x), -1)
-    y = flat if node.order is None else flat[:, node.order.ravel()]
-    return y.reshape(len(x), *node.shape)
+    return gather(x.reshape(len(x), -1), node.order).reshape(len(x), *node.shape)
 
 
 def _on_host(step: HostOp, x: Floats) -> Floats:
@@ -296,3 +311,12 @@ def _on_host(step: HostOp, x: Floats) -> Floats:
     shifted = x - x.max(axis=axis, keepdims=True)
     log = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return log if step.function == "log-softmax" else np.exp(log)
+
+
+def gather(x: npt.NDArray[Any], order: IndexArray | None) -> npt.NDArray[Any]:
+    """Return columns of ``x`` ``(batch, N)`` in another order; 0 where the order has -1."""
+    if order is None:
+        return x
+    y = x[:, order.ravel()]
+    y[:, order.ravel() < 0] = 0
+    return y

@@ -8,6 +8,7 @@ import numpy as np
 
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import (
+    Add,
     Affine,
     Conv,
     Dense,
@@ -24,7 +25,7 @@ from toolchain.ir.node import Node
 from toolchain.ir.snn import IntegrateFire, LmHt, MultiThreshold, OrPool, Spiking, ThresholdBank
 
 _LINEAR = (Dense, Conv)
-_FRAME = (Input, Output, Dense, Conv, Rearrange)
+_FRAME = (Input, Output, Dense, Conv, Add, Rearrange)
 
 ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
     Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, LmHt, HostOp),
@@ -97,26 +98,32 @@ def _verify_kind(node: Node, phase: Phase) -> None:
 
 
 def _verify_alternation(graph: Graph) -> None:
-    """Check that layers and activations take turns."""
+    """Check that layers, or sums of layers, and activations take turns."""
     for node in graph:
-        source = graph.feeder(node)
-        if isinstance(node, _LINEAR) and isinstance(source, _LINEAR):
+        source = graph.feeder(node) if len(node.inputs) == 1 else None
+        if isinstance(node, _LINEAR) and isinstance(source, (*_LINEAR, Add)):
             raise VerifyError(
                 f"reads the linear layer {source.name!r} with no activation between them",
                 node=node.name,
                 hint="merge the two layers, or put a Relu between them",
             )
-        if isinstance(node, (Relu, LmHt, Spiking)) and not isinstance(source, _LINEAR):
+        if isinstance(node, (Relu, LmHt, Spiking)) and not graph.layers_into(node):
             raise VerifyError(
                 "is an activation that no convolution or dense layer feeds",
                 node=node.name,
                 hint="remove it, or put a layer before it",
             )
-        if isinstance(node, Output) and not isinstance(source, _LINEAR):
+        if isinstance(node, Output) and not graph.layers_into(node):
             raise VerifyError(
                 "the output is not that of a convolution or dense layer",
                 node=node.name,
                 hint="end the network with a dense layer",
+            )
+        if isinstance(node, (*_LINEAR, Add)) and graph.only_user(node.name) is None:
+            raise VerifyError(
+                f"is a sum that {len(graph.users(node.name))} nodes read; one population can",
+                node=node.name,
+                hint="put a Relu behind it",
             )
 
 

@@ -31,7 +31,16 @@ from toolchain.ir.ann import (
 from toolchain.ir.convolution import convolve, windows
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import IndexArray, Node
-from toolchain.ir.snn import IntegrateFire, LmHt, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.snn import (
+    IntegrateFire,
+    LmHt,
+    MultiThreshold,
+    OrPool,
+    RadixFire,
+    RadixPool,
+    Spiking,
+    ThresholdBank,
+)
 from toolchain.ir.windows import run_windows
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -39,18 +48,24 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Train:
-    """Sorted spikes of a population in one window.
+    """Spikes of a population in one window: sorted, or the places of binary numbers.
 
     Attributes:
-        spikes: ``(levels, batch, *shape)``; the first axis is time or copies, by the lowering.
+        spikes: ``(positions, batch, *shape)``; the first axis is time or copies, by the
+            lowering.
+        is_radix: Whether the positions are binary places, the highest first.
     """
 
     spikes: npt.NDArray[np.bool_]
+    is_radix: bool = False
 
     @property
     def counts(self) -> Floats:
-        """Spike counts ``(batch, *shape)``."""
-        return self.spikes.sum(axis=0, dtype=np.float64)
+        """Spike counts, or the numbers that places add up to, ``(batch, *shape)``."""
+        if not self.is_radix:
+            return self.spikes.sum(axis=0, dtype=np.float64)
+        worth = 2.0 ** np.arange(len(self.spikes))[::-1]
+        return np.tensordot(worth, self.spikes, axes=1)
 
 
 @dataclass(frozen=True)
@@ -205,11 +220,8 @@ def _(node: Affine, x: Value) -> Value:
 def _(node: Rearrange, x: Value) -> Value:
     if isinstance(x, Train):
         rows = x.spikes.shape[:2]
-        return Train(
-            _rearrange(node, x.spikes.reshape(-1, *x.spikes.shape[2:])).reshape(
-                *rows, *node.shape
-            )
-        )
+        spikes = _rearrange(node, x.spikes.reshape(-1, *x.spikes.shape[2:]))
+        return Train(spikes.reshape(*rows, *node.shape), x.is_radix)
     return _rearrange(node, counts_of(x))
 
 
@@ -275,6 +287,33 @@ def _(node: ThresholdBank, x: Value) -> Value:
         return spikes, spikes.sum(axis=0, dtype=np.float64)
 
     return Train(run_windows(node, counts_of(x), fire, axis=2))
+
+
+@compute.register
+def _(node: RadixFire, x: Value) -> Value:
+    threshold = np.asarray(node.threshold)
+    m = np.minimum(counts_of(x) + node.initial, node.levels * threshold)
+    train = []
+    for place in reversed(range(node.places)):
+        spikes = m >= 2**place * threshold
+        m = m - 2**place * threshold * spikes
+        train.append(spikes)
+    return Train(np.stack(train), is_radix=True)
+
+
+@compute.register
+def _(node: RadixPool, x: Value) -> Value:
+    if not isinstance(x, Train) or not x.is_radix:
+        raise TypeError(f"{node.name} pools binary numbers")
+    places = []
+    candidates = np.True_
+    for spikes in x.spikes:
+        patches = windows(spikes, node.kernel, node.stride, node.padding, fill=False)
+        ones = patches & candidates
+        largest = ones.any(axis=(4, 5))
+        candidates = np.where(largest[..., None, None], ones, candidates)
+        places.append(largest)
+    return Train(np.stack(places), is_radix=True)
 
 
 @compute.register

@@ -3,7 +3,8 @@ r"""Primitives of the spiking network: neurons and what pools their spikes.
 The output of a neuron is its *spike count* in a window, 0 to ``levels``. After lowering it is a
 *train* of that many single spikes, sorted: the first of them, then silence. In the temporal
 lowering the train runs over time steps, in the spatial one over copies of the neuron; what
-follows sums it either way.
+follows sums it either way. In the radix lowering the train has the places of the count as a
+binary number, and what follows doubles its sum from place to place.
 
 A sample may have several *windows*. They are channels: the first ``C / windows`` channels are
 window 1, the next ones window 2, and so on, so that layers mix windows as they mix channels.
@@ -176,11 +177,59 @@ class ThresholdBank(Spiking):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class RadixFire(Spiking):
+    """Neurons that fire their count as a binary number, its highest place first (radix).
+
+    With ``places = levels.bit_length()`` fire steps, starting from
+    ``m = min(initial + a, levels * threshold)``, for ``k = places - 1 .. 0``::
+
+        s = m >= 2**k * threshold                            worth 2**k
+        m = m - 2**k * threshold * s
+
+    What the spikes are worth adds up to the count of `MultiThreshold` for any ``m``: before
+    place ``k``, ``m`` is below ``2**(k + 1) * threshold``, so this writes
+    ``floor(m / threshold)`` in binary. One window only.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(
+            self.windows == 1,
+            f"has {self.windows} windows; the radix lowering knows neurons of one",
+            hint="compile with --lowering temporal",
+        )
+
+    @property
+    def places(self) -> int:
+        """Fire steps of a window: binary places of the largest count."""
+        return self.levels.bit_length()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OrPool(MaxPool):
     """Spikes iff any neuron in the window does: max-pooling on sorted trains.
 
     Train position k of the pooled neuron is the OR of position k in the window. The OR of
     sorted trains is sorted and has as many spikes as the longest of them.
+
+    Attributes:
+        kernel: Window height and width.
+        stride: Vertical and horizontal step, >= 1.
+        padding: ``((top, bottom), (left, right))``, >= 0.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RadixPool(MaxPool):
+    """The largest of the binary numbers in a window, place by place: max-pooling (radix).
+
+    All inputs ``i`` of the window are candidates at first, ``c[i] = 1``. In each place, the
+    highest first::
+
+        s = any(x[i] and c[i] for i in window)
+        c[i] = x[i] and c[i]   where s                       who has a 0 against a 1 is smaller
+
+    Candidates agree in all places so far, and nobody else can be larger than them.
 
     Attributes:
         kernel: Window height and width.

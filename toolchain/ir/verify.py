@@ -22,17 +22,27 @@ from toolchain.ir.ann import (
 )
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.snn import IntegrateFire, LmHt, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.snn import (
+    IntegrateFire,
+    LmHt,
+    MultiThreshold,
+    OrPool,
+    RadixFire,
+    RadixPool,
+    Spiking,
+    ThresholdBank,
+)
 
 _LINEAR = (Dense, Conv)
 _FRAME = (Input, Output, Dense, Conv, Add, Rearrange)
+_SINGLE = (OrPool, IntegrateFire, ThresholdBank, RadixPool, RadixFire)
 
 ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
     Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, LmHt, HostOp),
     Phase.PREPARE: (*_FRAME, MaxPool, Relu, LmHt),
     Phase.CONVERT: (*_FRAME, MaxPool, MultiThreshold),
-    Phase.LOWER: (*_FRAME, OrPool, IntegrateFire, ThresholdBank),
-    Phase.QUANTIZE: (*_FRAME, OrPool, IntegrateFire, ThresholdBank),
+    Phase.LOWER: (*_FRAME, *_SINGLE),
+    Phase.QUANTIZE: (*_FRAME, *_SINGLE),
 }
 
 _HINTS = {
@@ -86,9 +96,7 @@ def _verify_nothing_dropped(graph: Graph) -> None:
 
 
 def _verify_kind(node: Node, phase: Phase) -> None:
-    if not isinstance(node, ALLOWED[phase]) or (
-        isinstance(node, MaxPool) and phase >= Phase.LOWER and not isinstance(node, OrPool)
-    ):
+    if not isinstance(node, ALLOWED[phase]) or (type(node) is MaxPool and phase >= Phase.LOWER):
         raise VerifyError(
             f"{node.kind} is left after {phase.name.lower()}; what may be is "
             + ", ".join(kind.__name__ for kind in ALLOWED[phase]),

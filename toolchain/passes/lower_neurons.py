@@ -14,6 +14,18 @@ same :math:`n`, and they are the first :math:`n`.
 Either way the spikes are *sorted*, so that max-pooling may be done on single spikes: position
 :math:`k` of the pooled train is the OR of the positions :math:`k`, which is set iff
 :math:`k \le \max n`.
+
+Radix: with :math:`B` binary places, :math:`L < 2^B`, a neuron that starts from
+:math:`r = \min(m, L \theta)` compares with :math:`2^k \theta`, :math:`k = B - 1 .. 0`, and
+subtracts it where it spikes. *Claim:* the spikes are the places of :math:`n`. *Proof:*
+:math:`r < 2^B \theta`; if :math:`r < 2^{k + 1} \theta` before place :math:`k`, then after it
+:math:`r < 2^k \theta`, whether it spiked or not, and never below 0 if it was not. So in the end
+:math:`m` less what the spikes are worth is below :math:`\theta`, and at least 0 unless :math:`m
+< 0`, where none spiked.
+
+Binary numbers are compared from the highest place on: an input that has a 0 where another, equal
+so far, has a 1 is smaller and drops out, so the OR over those that are left is the place of the
+largest. Any number of levels is possible; :math:`2^B - 1` use the places best.
 """
 
 from __future__ import annotations
@@ -23,24 +35,38 @@ import dataclasses
 from toolchain.ir.ann import MaxPool
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.snn import (
+    IntegrateFire,
+    MultiThreshold,
+    OrPool,
+    RadixFire,
+    RadixPool,
+    Spiking,
+    ThresholdBank,
+)
 from toolchain.rewriting import Context, compiler_pass
 
-LOWERINGS: dict[str, type[Spiking]] = {"temporal": IntegrateFire, "spatial": ThresholdBank}
+LOWERINGS: dict[str, tuple[type[Spiking], type[MaxPool]]] = {
+    "temporal": (IntegrateFire, OrPool),
+    "spatial": (ThresholdBank, OrPool),
+    "radix": (RadixFire, RadixPool),
+}
+"""Neurons and pools by the name of the lowering."""
 
 
 @compiler_pass("lower-neurons", phase=Phase.LOWER)
 def lower_neurons(graph: Graph, context: Context) -> Graph:
-    """Replace `MultiThreshold` by what the lowering has for it, and `MaxPool` by `OrPool`."""
+    """Replace `MultiThreshold` and `MaxPool` by what the lowering has for them."""
     if not graph.of_type(MultiThreshold):
         return graph
-    return graph.with_nodes(_lowered(node, LOWERINGS[context.lowering]) for node in graph)
+    neurons, pools = LOWERINGS[context.lowering]
+    return graph.with_nodes(_lowered(node, neurons, pools) for node in graph)
 
 
-def _lowered(node: Node, neurons: type[Spiking]) -> Node:
+def _lowered(node: Node, neurons: type[Spiking], pools: type[MaxPool]) -> Node:
     if isinstance(node, MultiThreshold):
         return _as(neurons, node)
-    return _as(OrPool, node) if isinstance(node, MaxPool) else node
+    return _as(pools, node) if isinstance(node, MaxPool) else node
 
 
 def _as(kind: type[Node], node: Node) -> Node:

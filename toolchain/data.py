@@ -1,19 +1,22 @@
 """Samples and labels from npz files, read with suspicion, and outputs written to them.
 
 An npz file is a zip archive of arrays, and a stranger may have made it: nothing is unpickled,
-and an array is refused by the size it declares before any memory is taken for it.
+and an array is refused by the size it declares before any memory is taken for it. A file of any
+size can be read a few samples at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +63,43 @@ class Samples:
         """Count the samples."""
         return len(self.x)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of ``x``."""
+        return self.x.shape
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """What an npz file says of its samples, before they are read.
+
+    Attributes:
+        path: Of the file.
+        shape: Of ``x``, ``(samples, ...)``, one sample or more.
+        is_labelled: Whether it holds ``y``.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    is_labelled: bool
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        return self.shape[0]
+
+    @property
+    def source(self) -> str:
+        """Path of the file, for messages."""
+        return str(self.path)
+
+
+class _Header(NamedTuple):
+    """What an npy file says of itself."""
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
+
 
 def load_samples(
     path: Path,
@@ -92,6 +132,43 @@ def load_samples(
     return samples
 
 
+def describe_samples(path: Path) -> SampleFile:
+    """Return what a file says of its samples, without reading them.
+
+    Raises:
+        InputDataError: The file cannot be read, or does not hold samples.
+    """
+    with _opened(path) as archive:
+        header = _header(archive, "x", path)
+        is_labelled = "y.npy" in archive.namelist()
+        labels = _header(archive, "y", path).shape if is_labelled else None
+    _require_some(header.shape, path)
+    if labels is not None:
+        _require_as_many(labels, header.shape[0], path)
+    return SampleFile(path, header.shape, is_labelled)
+
+
+def stream_samples(path: Path, size: int, *, labelled: bool) -> Iterator[Samples]:
+    """Read the samples of a file a few at a time, in their order.
+
+    Args:
+        path: Of the file.
+        size: How many to read at a time, at least 1; the last ones may be fewer.
+        labelled: Whether to read labels, too.
+
+    Raises:
+        InputDataError: The file cannot be read, lacks an array, or holds one that does not fit.
+    """
+    with _opened(path) as archive:
+        first = 0
+        labels = _parts(archive, "y", path, size) if labelled else itertools.repeat(None)
+        for x in _parts(archive, "x", path, size):
+            _check_values(x, path, first)
+            y = next(labels, None)
+            yield Samples(x, None if y is None else _labels(y, len(x), path), str(path))
+            first += len(x)
+
+
 def synthetic_samples(shape: tuple[int, ...], count: int, seed: int = 0) -> Samples:
     """Return samples that stand for nothing: uniform in 0 to 1, the same for the same seed.
 
@@ -104,18 +181,18 @@ def synthetic_samples(shape: tuple[int, ...], count: int, seed: int = 0) -> Samp
     return Samples(random.random((count, *shape), dtype=np.float32))
 
 
-def require_shape(samples: Samples, shape: tuple[int, ...]) -> None:
+def require_shape(samples: Samples | SampleFile, shape: tuple[int, ...]) -> None:
     """Refuse samples that are not of the given shape, each.
 
     Raises:
         InputDataError: They are not; the message has both shapes.
     """
-    found = samples.x.shape[1:]
+    found = samples.shape[1:]
     if found != tuple(shape):
         raise InputDataError(
             f"'x' holds samples of shape {found}; the model reads {tuple(shape)}",
             node=samples.source or None,
-            hint=_shape_hint(samples.x.shape, tuple(shape)),
+            hint=_shape_hint(samples.shape, tuple(shape)),
         )
 
 
@@ -167,6 +244,39 @@ def _not_an_archive(path: Path) -> InputDataError:
 
 
 def _array(archive: zipfile.ZipFile, name: str, path: Path, largest_bytes: int) -> Array:
+    header = _header(archive, name, path)
+    size = math.prod(header.shape) * header.dtype.itemsize
+    if size > largest_bytes:
+        raise InputDataError(
+            f"{name!r} declares {header.shape} values of type {header.dtype}, {size} bytes; "
+            f"{largest_bytes} are read at most",
+            node=str(path),
+            hint="use fewer samples",
+        )
+    with _reading(name, path), archive.open(f"{name}.npy") as stream:
+        array: Array = _NPY.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _parts(archive: zipfile.ZipFile, name: str, path: Path, size: int) -> Iterator[Array]:
+    """Read an array some rows at a time; one in Fortran's order has no rows to read by."""
+    header = _header(archive, name, path)
+    if header.is_fortran:
+        whole = _array(archive, name, path, LARGEST_BYTES)
+        yield from (whole[start : start + size] for start in range(0, len(whole), size))
+        return
+    row_bytes = math.prod(header.shape[1:]) * header.dtype.itemsize
+    with _reading(name, path), archive.open(f"{name}.npy") as stream:
+        _read_header(stream)
+        for start in range(0, header.shape[0], size):
+            rows = min(size, header.shape[0] - start)
+            content = stream.read(rows * row_bytes)
+            part = np.frombuffer(content, header.dtype)  # a ValueError if some are missing
+            yield part.reshape(rows, *header.shape[1:])
+
+
+def _header(archive: zipfile.ZipFile, name: str, path: Path) -> _Header:
+    """Return what an array says of itself, before it takes memory; refuse what is no number."""
     entry = f"{name}.npy"
     if entry not in archive.namelist():
         held = sorted(file.removesuffix(".npy") for file in archive.namelist())[:8]
@@ -175,11 +285,34 @@ def _array(archive: zipfile.ZipFile, name: str, path: Path, largest_bytes: int) 
             node=str(path),
             hint="save the samples as 'x'" if name == "x" else "save integer labels as 'y'",
         )
+    with _reading(name, path), archive.open(entry) as stream:
+        header = _read_header(stream)
+    if header.dtype.kind not in _NUMERIC:
+        held_type = (
+            "Python objects" if header.dtype.hasobject else f"values of type {header.dtype}"
+        )
+        raise InputDataError(
+            f"{name!r} holds {held_type}; real numbers are read",
+            node=str(path),
+            hint=f"convert {name!r} to float32 or integers before saving",
+        )
+    return header
+
+
+def _read_header(stream: IO[bytes]) -> _Header:
+    version = _NPY.read_magic(stream)
+    if version == (1, 0):
+        return _Header(*_NPY.read_array_header_1_0(stream))
+    if version == (2, 0):
+        return _Header(*_NPY.read_array_header_2_0(stream))
+    raise ValueError(f"no numeric array is stored in version {version}")
+
+
+@contextlib.contextmanager
+def _reading(name: str, path: Path) -> Iterator[None]:
+    """Name the array and the file where reading fails."""
     try:
-        with archive.open(entry) as stream:
-            _check_header(stream, name, path, largest_bytes)
-        with archive.open(entry) as stream:
-            array: Array = _NPY.read_array(stream, allow_pickle=False)
+        yield
     except MemoryError:
         raise InputDataError(
             f"array {name!r} does not fit in memory", node=str(path), hint="use fewer samples"
@@ -190,47 +323,33 @@ def _array(archive: zipfile.ZipFile, name: str, path: Path, largest_bytes: int) 
             node=str(path),
             hint="copy or save the file again",
         ) from None
-    return array
 
 
-def _check_header(stream: IO[bytes], name: str, path: Path, largest_bytes: int) -> None:
-    """Refuse an array by what it says of itself, before it takes memory."""
-    version = _NPY.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = _NPY.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = _NPY.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"no numeric array is stored in version {version}")
-    if dtype.kind not in _NUMERIC:
-        held = "Python objects" if dtype.hasobject else f"values of type {dtype}"
+def _require_some(shape: tuple[int, ...], path: Path) -> None:
+    if not shape or not shape[0]:
         raise InputDataError(
-            f"{name!r} holds {held}; real numbers are read",
-            node=str(path),
-            hint=f"convert {name!r} to float32 or integers before saving",
-        )
-    size = math.prod(shape) * dtype.itemsize
-    if size > largest_bytes:
-        raise InputDataError(
-            f"{name!r} declares {shape} values of type {dtype}, {size} bytes; "
-            f"{largest_bytes} are read at most",
-            node=str(path),
-            hint="use fewer samples",
-        )
-
-
-def _check_values(x: Array, path: Path) -> None:
-    if x.ndim == 0 or len(x) == 0:
-        raise InputDataError(
-            f"'x' has shape {x.shape} and no samples; one or more are needed, samples first",
+            f"'x' has shape {shape} and no samples; one or more are needed, samples first",
             node=str(path),
         )
+
+
+def _require_as_many(shape: tuple[int, ...], samples: int, path: Path) -> None:
+    if shape[:1] != (samples,):
+        raise InputDataError(
+            f"labels 'y' have shape {shape}; {samples} samples need {samples} labels",
+            node=str(path),
+        )
+
+
+def _check_values(x: Array, path: Path, first: int = 0) -> None:
+    """Refuse what is not finite; ``first`` is the number of the first sample."""
+    _require_some(x.shape, path)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         finite = np.isfinite(x)
         sample = np.argwhere(~finite)[0][0]
         raise InputDataError(
             f"'x' has {np.count_nonzero(~finite)} of {x.size} values that are NaN or infinite, "
-            f"the first in sample {sample}",
+            f"the first in sample {first + sample}",
             node=str(path),
             hint="remove these samples",
         )
@@ -243,11 +362,7 @@ def _labels(y: Array, samples: int, path: Path) -> npt.NDArray[np.int64]:
             node=str(path),
             hint="save the number of the class of each sample, as int64",
         )
-    if y.ndim == 0 or len(y) != samples:
-        raise InputDataError(
-            f"labels 'y' have shape {y.shape}; {samples} samples need {samples} labels",
-            node=str(path),
-        )
+    _require_as_many(y.shape, samples, path)
     return y.astype(np.int64)
 
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from toolchain.data import (
     Samples,
+    describe_samples,
     load_samples,
     require_shape,
     save_outputs,
+    stream_samples,
     synthetic_samples,
 )
 from toolchain.errors import InputDataError, OutputFolderError
@@ -325,3 +327,83 @@ def test_outputs_replace_no_folder(tmp_path):
         save_outputs(tmp_path / "y.npz", np.zeros(3))
 
     assert [file.name for file in tmp_path.iterdir()] == ["y.npz"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 100])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_parts_of_a_file_are_its_samples_in_their_order(saved, size, order):
+    x = np.asarray(np.arange(42.0).reshape(7, 2, 3), order=order)
+    y = np.arange(7, dtype=np.uint8)
+
+    parts = list(stream_samples(saved(x=x, y=y), size, labelled=True))
+
+    assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+    np.testing.assert_array_equal(np.concatenate([part.x for part in parts]), x)
+    assert np.concatenate([part.y for part in parts]).tolist() == y.tolist()
+
+
+def test_a_part_takes_no_more_memory_than_its_samples(tmp_path):
+    path = tmp_path / "huge.npz"
+    declared = header("<f4", (10**9, 1000)) + np.ones(5000, np.float32).tobytes()
+    archive(path, x=declared)
+
+    first = next(stream_samples(path, 5, labelled=False))
+
+    assert first.x.shape == (5, 1000)
+    assert describe_samples(path).shape == (10**9, 1000)
+
+
+def test_parts_of_a_truncated_file_are_refused_where_it_ends(tmp_path):
+    path = tmp_path / "short.npz"
+    archive(path, x=header("<f4", (10, 3)) + np.ones(20, np.float32).tobytes())
+    parts = stream_samples(path, 4, labelled=False)
+
+    next(parts)
+
+    with pytest.raises(InputDataError, match="'x' is truncated or damaged") as error:
+        next(parts)
+    assert error.value.node == str(path)
+
+
+def test_a_damaged_byte_is_noticed_in_the_last_part_at_the_latest(tmp_path):
+    path = tmp_path / "damaged.npz"
+    np.savez(path, x=np.ones((10, 300), np.float32))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(InputDataError, match="'x' is truncated or damaged"):
+        list(stream_samples(path, 4, labelled=False))
+
+
+def test_a_sample_that_is_not_finite_is_numbered_within_its_file(saved):
+    x = np.zeros((9, 2))
+    x[7, 1] = np.nan
+
+    with pytest.raises(InputDataError, match="the first in sample 7"):
+        list(stream_samples(saved(x=x), 4, labelled=False))
+
+
+def test_a_description_has_the_shape_and_whether_there_are_labels(saved):
+    path = saved(x=np.zeros((6, 2)), y=np.arange(6))
+
+    found = describe_samples(path)
+
+    assert (len(found), found.shape, found.is_labelled) == (6, (6, 2), True)
+    assert found.source == str(path)
+    assert not describe_samples(saved(x=np.zeros((6, 2)))).is_labelled
+
+
+@pytest.mark.parametrize(
+    ("arrays", "problem"),
+    [
+        ({"x": np.zeros((0, 3))}, "no samples"),
+        ({"x": np.zeros(())}, "no samples"),
+        ({"x": np.zeros((3, 2)), "y": np.arange(2)}, "3 samples need 3 labels"),
+        ({"y": np.zeros(3)}, "holds no array 'x'"),
+        ({"x": np.array(["cat"])}, "real numbers are read"),
+    ],
+)
+def test_a_description_of_what_holds_no_samples_is_refused(saved, arrays, problem):
+    with pytest.raises(InputDataError, match=problem):
+        describe_samples(saved(**arrays))

@@ -9,15 +9,16 @@ import numpy as np
 
 from toolchain.calibration import Calibration
 from toolchain.ir.ann import Conv, Dense
-from toolchain.ir.counts import count
+from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
 
 Layer: TypeAlias = Dense | Conv
-Change: TypeAlias = Callable[[Layer, Spiking, Floats], Layer]
-"""Return the layer with its bias raised by about so much, ``(C,)``, in thresholds."""
+Layers: TypeAlias = tuple[Layer, ...]
+Change: TypeAlias = Callable[[Layers, Spiking, Floats], Layer]
+"""Return the first of a population's layers with its bias raised by about so much, ``(C,)``."""
 
 
 def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Graph:
@@ -32,37 +33,46 @@ def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Gra
         graph: Converted or later.
         calibration: Samples, and the activations of the analogue network on them; neurons of
             which nothing is known are left alone.
-        change: Changes the bias of a layer.
+        change: Changes the bias of a layer, in thresholds.
 
     Source: Li et al., "A Free Lunch From ANN", ICML 2021, section 3.4, the "light" pipeline.
     """
-    nodes: dict[str, Node] = {}
-    before: Floats = np.asarray(calibration.x, np.float64)
-    value = before
-    for node in graph:
-        layer = nodes.get(node.inputs[0]) if node.inputs else None
+    corrected: dict[str, Node] = {}
+
+    def with_correction(node: Node, *inputs: Floats) -> Floats:
         known = calibration.activations.get(node.name)
-        if known is not None and isinstance(node, Spiking) and isinstance(layer, (Dense, Conv)):
-            mean = known.mean
-            wanted = mean / np.broadcast_to(node.unit.ravel(), mean.shape)
-            corrected = _correct(layer, node, value, wanted, change)
-            value = value + _difference(corrected, layer)
-            nodes[layer.name] = corrected
-        value = count(node, value)
-        nodes[node.name] = node
-    changed = any(nodes[node.name] is not node for node in graph)
-    return graph.with_nodes(nodes.values()) if changed else graph
+        layers = graph.layers_into(node) if known is not None else ()
+        if known is None or not isinstance(node, Spiking) or not layers:
+            return count(node, *inputs)
+        (a,) = inputs
+        wanted = known.mean / np.broadcast_to(node.unit.ravel(), known.mean.shape)
+        layer = _correct(layers, node, a, wanted, change)
+        corrected[layer.name] = layer
+        return count(node, a + _difference(layer, layers[0]))
+
+    for _ in sweep(graph, calibration.x, with_correction):
+        pass
+    changed = [node for name, node in corrected.items() if node is not graph[name]]
+    return graph.swap(*changed) if changed else graph
 
 
 def _correct(
-    layer: Layer, neurons: Spiking, a: Floats, wanted: Floats, change: Change
+    layers: Layers, neurons: Spiking, a: Floats, wanted: Floats, change: Change
 ) -> Layer:
-    """Return the layer with its new bias; ``a`` is its output, ``wanted`` the mean counts."""
+    """Return the first layer with its new bias.
+
+    Args:
+        layers: Of the population.
+        neurons: The population.
+        a: The sum of the layers.
+        wanted: Mean counts.
+        change: Changes a bias.
+    """
     found = _channel_mean(count(neurons, a))
-    changed = change(layer, neurons, wanted - found)
-    reached = _channel_mean(count(neurons, a + _difference(changed, layer)))
+    changed = change(layers, neurons, wanted - found)
+    reached = _channel_mean(count(neurons, a + _difference(changed, layers[0])))
     closer = np.abs(wanted - reached) < np.abs(wanted - found)
-    return change(layer, neurons, np.where(closer, wanted - found, 0.0))
+    return change(layers, neurons, np.where(closer, wanted - found, 0.0))
 
 
 def _difference(changed: Layer, layer: Layer) -> Floats:

@@ -47,8 +47,9 @@ def observed_sums(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Sums]:
         x: ``(samples, *source_shape)``.
     """
     sums = {}
-    for node, counts, _ in sweep(graph, x):
+    for node, inputs, _ in sweep(graph, x):
         if isinstance(node, (Dense, Conv)):
+            (counts,) = inputs
             raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
             up = _largest(node, raised, 1) + _largest(node, lowered, -1)
             down = _largest(node, raised, -1) + _largest(node, lowered, 1)

@@ -37,6 +37,14 @@ class Activation:
     mean: Floats
     values: npt.NDArray[np.float32]
 
+    def as_one_channel(self) -> Activation:
+        """Return the statistics of all channels together."""
+        return Activation(
+            self.maximum.max(keepdims=True),
+            self.mean.mean(keepdims=True),
+            self.values.reshape(1, -1),
+        )
+
 
 @dataclass(frozen=True)
 class Calibration:

@@ -35,6 +35,10 @@ INPUT_SHIFT = 6
 """Input currents and thresholds are shifted left by this much to meet ``u`` and ``v``."""
 
 
+DIGIT_BITS = 7
+"""Bits of a digit when an integer is spread over several synapses; digits are -127 to 127."""
+
+
 def decay(x: npt.NDArray[IntegerT], lost: int | npt.NDArray[np.int64]) -> npt.NDArray[IntegerT]:
     """Return ``x * (4096 - lost) / 4096``, truncated toward zero.
 

@@ -34,6 +34,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.fixedpoint import DIGIT_BITS
 from toolchain.ir.ann import Conv, Dense
 from toolchain.ir.snn import IntegrateFire, Spiking
 from toolchain.target import Target
@@ -106,10 +107,10 @@ class SpatialRegisters:
     bias: Ints
 
 
-def demand_of(neurons: Spiking, layer: Dense | Conv) -> Demand:
-    """Return what the neurons behind a layer ask of their registers."""
+def demand_of(neurons: Spiking, *layers: Dense | Conv) -> Demand:
+    """Return what the neurons behind layers, whose sum they read, ask of their registers."""
     threshold = neurons.threshold.ravel()
-    constant = np.asarray(layer.bias, np.int64) + neurons.initial
+    constant = sum((np.asarray(layer.bias, np.int64) for layer in layers), neurons.initial)
     return Demand(
         threshold=threshold,
         constant=constant.reshape(len(threshold), -1),
@@ -222,6 +223,13 @@ def _wanted(demand: Demand, levels: int) -> Ints:
     steps = np.arange(1, levels + 1)
     constant = demand.constant.reshape(len(demand.threshold), 1, -1)
     return constant + 1 - (demand.threshold[:, None] * steps)[:, :, None]
+
+
+def largest_weight(layer: Dense | Conv, target: Target) -> int:
+    """Return the largest weight that a layer may have: of a synapse, or of two digits."""
+    if isinstance(layer, Conv) and layer.is_skip:
+        return int(target.weight_max) << DIGIT_BITS
+    return int(target.weight_max)
 
 
 def shared_exponent(threshold: Ints, target: Target) -> int:

@@ -119,6 +119,17 @@ class Conv(Node):
         """Kernel height and width."""
         return (self.weight.shape[2], self.weight.shape[3])
 
+    @property
+    def is_skip(self) -> bool:
+        """Whether each output reads at most two inputs, at its own position and nowhere else.
+
+        So do the scaled copies that carry values past other layers. They have one synapse for
+        each value, so that their weights may be spread over more than one.
+        """
+        is_point = self.kernel == (1, 1) and self.stride == (1, 1)
+        few = self.groups == len(self.weight) and self.weight.shape[1] <= 2
+        return is_point and few and not np.any(self.padding)
+
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``(C_out, H, W)``."""
         (shape,) = inputs
@@ -265,19 +276,61 @@ class Relu(Node):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Staircase(Node):
+    """Rounding to whole steps within limits: the quantizer of a quantized model.
+
+    ``y = clip(rint(x), low, high)``, halves to even; with ``rounds_down``, ``floor`` in place of
+    ``rint``. What a step stands for is an `Affine` before it and one behind it.
+
+    Attributes:
+        low: Smallest value, a whole number or minus infinity.
+        high: Largest value, a whole number or infinity.
+        rounds_down: Whether it rounds down instead of to the nearest.
+        tensor: Name of the ONNX value that holds the output, to compare them by; empty where
+            there is none.
+        tensor_zero: What that value holds where the output is 0.
+        tensor_order: Flat index into that value (without batch axis) for each element of the
+            output; `None` keeps the order.
+    """
+
+    low: float
+    high: float
+    rounds_down: bool = False
+    tensor: str = ""
+    tensor_zero: int = 0
+    tensor_order: IndexArray | None = None
+
+    def __post_init__(self) -> None:
+        self._require(self.low < self.high, f"goes from {self.low:g} to {self.high:g}")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the input."""
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class HostOp(Node):
     """An operation that the host runs on the outputs, after the chip.
 
     Attributes:
-        function: ``softmax``, ``log-softmax``, ``sigmoid``, ``argmax`` or ``relu``.
+        function: ``softmax``, ``log-softmax``, ``sigmoid``, ``argmax``, ``relu`` or ``round``,
+            which rounds to whole steps from ``zero``, halves to even.
         axis: Axis of the model's output without its batch axis; `None` for all of them
             together.
         keep_axis: Whether ``argmax`` keeps the axis it reduces, with length 1.
+        step: Of ``round``, > 0.
+        zero: Of ``round``: a value that is kept.
+        low: Of ``round``: least number of steps above ``zero``.
+        high: Of ``round``: largest number of steps above ``zero``.
     """
 
     function: str
     axis: int | None = None
     keep_axis: bool = True
+    step: float = 1.0
+    zero: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the input, less the axis that ``argmax`` reduces."""

@@ -7,7 +7,8 @@ proofs).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +21,18 @@ from toolchain.ir.reference import Floats, compute, counts_of
 from toolchain.ir.snn import Spiking
 from toolchain.ir.windows import run_windows
 
+Run: TypeAlias = Callable[..., Floats]
+
 
 def sweep(
-    graph: Graph, x: npt.NDArray[np.generic]
+    graph: Graph, x: npt.NDArray[np.generic], run: Run | None = None
 ) -> Iterator[tuple[Node, tuple[Floats, ...], Floats]]:
     """Run a graph node by node, keeping only what is still to be read.
 
     Args:
         graph: Converted or later.
         x: ``(batch, *source_shape)``, in the units of the model's input.
+        run: Gives the output of a node for its inputs; `None` for `count`.
 
     Yields:
         Each node with its inputs and its output, ``(batch, *shape)``; keep what is needed.
@@ -37,7 +41,7 @@ def sweep(
     last = last_readers(graph)
     for node in graph:
         inputs = tuple(values[name] for name in node.inputs)
-        value = count(node, *(inputs or (np.asarray(x, np.float64),)))
+        value = (run or count)(node, *(inputs or (np.asarray(x, np.float64),)))
         values[node.name] = value
         for name in last[node.name]:
             del values[name]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from toolchain.ir.mapped import Circuit, Lif
+from toolchain.ir.radix import Radix, RadixMax
 
 NO_DECAY = "no-decay"
 """A synaptic current that keeps its value for ever."""
 
 OWN_THRESHOLDS = "own-thresholds"
 """Neurons of one population with different thresholds."""
+
+NEURON_PROGRAM = "neuron-program"
+"""Neurons that no stock neuron of the chip stands for."""
 
 
 def features_of(circuit: Circuit) -> frozenset[str]:
@@ -21,4 +25,6 @@ def features_of(circuit: Circuit) -> frozenset[str]:
         found.add(NO_DECAY)
     if any(np.unique(np.asarray(lif.threshold)).size > 1 for lif in neurons):
         found.add(OWN_THRESHOLDS)
+    if any(isinstance(node, Radix | RadixMax) for node in circuit.populations):
+        found.add(NEURON_PROGRAM)
     return frozenset(found)

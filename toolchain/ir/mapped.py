@@ -31,6 +31,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
+from toolchain.fixedpoint import INPUT_SHIFT
+from toolchain.ir.radix import Radix, RadixMax
+
 IntArray: TypeAlias = npt.NDArray[np.int64]
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -192,7 +195,7 @@ class Sigma:
     message_bits: int = 16
 
 
-Population: TypeAlias = Lif | Delta | SigmaDelta | Sigma
+Population: TypeAlias = Lif | Delta | SigmaDelta | Sigma | Radix | RadixMax
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -289,11 +292,14 @@ class Window:
         copies: Neurons per unit of the graph's population, next to each other on the circuit
             population's channel axis, so that ``spikes.reshape(C, copies, H, W).sum(1)`` is the
             spike count of the unit.
+        is_radix: Whether the spikes are places of a binary number, the highest first, so that
+            the count of the unit is ``sum(spikes[i] << (length - 1 - i))``.
     """
 
     start: int
     length: int
     copies: int = 1
+    is_radix: bool = False
 
 
 @dataclass(frozen=True)
@@ -301,12 +307,14 @@ class Readout:
     """Where the host reads the outputs: register ``v`` of a population after one step.
 
     Attributes:
-        population: Name of a `Lif` that never spikes.
+        population: Name of a `Lif` or `Radix` that never spikes.
         step: Time step, counted from the sample's first step, after which ``v`` is read.
+        shift: Places by which ``v`` is shifted left against weight units.
     """
 
     population: str
     step: int
+    shift: int = INPUT_SHIFT
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,6 +26,7 @@ from toolchain.ir.ann import (
     Output,
     Rearrange,
     Relu,
+    Staircase,
     SumPool,
 )
 from toolchain.ir.convolution import convolve, windows
@@ -231,6 +232,12 @@ def _(node: Relu, x: Value) -> Value:
 
 
 @compute.register
+def _(node: Staircase, x: Value) -> Value:
+    rounded = np.floor(counts_of(x)) if node.rounds_down else np.rint(counts_of(x))
+    return np.clip(rounded, node.low, node.high)
+
+
+@compute.register
 def _(node: HostOp, x: Value) -> Value:
     return _on_host(node, counts_of(x))
 
@@ -306,7 +313,7 @@ def _(node: RadixPool, x: Value) -> Value:
     if not isinstance(x, Train) or not x.is_radix:
         raise TypeError(f"{node.name} pools binary numbers")
     places = []
-    candidates = np.True_
+    candidates: npt.NDArray[np.bool_] = np.ones((), np.bool_)
     for spikes in x.spikes:
         patches = windows(spikes, node.kernel, node.stride, node.padding, fill=False)
         ones = patches & candidates
@@ -342,6 +349,9 @@ def _on_host(step: HostOp, x: Floats) -> Floats:
         return np.maximum(x, 0)
     if step.function == "sigmoid":
         return 1 / (1 + np.exp(-x))
+    if step.function == "round":
+        steps = np.clip(np.rint((x - step.zero) / step.step), step.low, step.high)
+        return step.zero + step.step * steps
     if step.function == "argmax":
         keep = step.keep_axis and step.axis is not None
         return x.argmax(axis=1 if step.axis is None else step.axis + 1, keepdims=keep).astype(

@@ -18,6 +18,7 @@ from toolchain.ir.ann import (
     Output,
     Rearrange,
     Relu,
+    Staircase,
     SumPool,
 )
 from toolchain.ir.graph import Graph, Phase
@@ -35,11 +36,12 @@ from toolchain.ir.snn import (
 
 _LINEAR = (Dense, Conv)
 _FRAME = (Input, Output, Dense, Conv, Add, Rearrange)
+_ACTIVATIONS = (Relu, Staircase, LmHt, Spiking)
 _SINGLE = (OrPool, IntegrateFire, ThresholdBank, RadixPool, RadixFire)
 
 ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
-    Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, LmHt, HostOp),
-    Phase.PREPARE: (*_FRAME, MaxPool, Relu, LmHt),
+    Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, Staircase, LmHt, HostOp),
+    Phase.PREPARE: (*_FRAME, MaxPool, Relu, Staircase, LmHt),
     Phase.CONVERT: (*_FRAME, MaxPool, MultiThreshold),
     Phase.LOWER: (*_FRAME, *_SINGLE),
     Phase.QUANTIZE: (*_FRAME, *_SINGLE),
@@ -115,7 +117,7 @@ def _verify_alternation(graph: Graph) -> None:
                 node=node.name,
                 hint="merge the two layers, or put a Relu between them",
             )
-        if isinstance(node, (Relu, LmHt, Spiking)) and not graph.layers_into(node):
+        if isinstance(node, _ACTIVATIONS) and not graph.layers_into(node):
             raise VerifyError(
                 "is an activation that no convolution or dense layer feeds",
                 node=node.name,
@@ -140,7 +142,7 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
     for node in graph:
         where = node.origin[0] if node.origin else node.name
         if isinstance(node, MaxPool) and not isinstance(
-            graph.feeder(node), (Relu, LmHt, Spiking)
+            graph.feeder(node), _ACTIVATIONS
         ):
             raise VerifyError(
                 "pools what is no activation, and only spikes can be pooled",

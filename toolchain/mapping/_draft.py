@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import scipy.sparse
 
 from toolchain.errors import CapacityError
 from toolchain.fixedpoint import DECAY_UNITY
 from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange
 from toolchain.ir.graph import Graph
-from toolchain.ir.mapped import Circuit, Lif, Readout, Source, Synapse, Window
-from toolchain.ir.node import Node
+from toolchain.ir.mapped import Circuit, Lif, Readout, Source, SparseSynapse, Synapse, Window
+from toolchain.ir.node import Node, Shape
 from toolchain.ir.snn import OrPool, Spiking
-from toolchain.mapping._synapses import Copies, layer_synapse, pool_synapse
+from toolchain.mapping._synapses import Copies, layer_synapses, pool_synapse, relay_synapse
 from toolchain.target import Target
+
+Layer: TypeAlias = Dense | Conv
+Layers: TypeAlias = tuple[Layer, ...]
 
 
 @dataclass
@@ -51,17 +55,21 @@ class Draft:
         """Time steps from a sample's first step to its readout, inclusive."""
         return self.readout.step + 1 if self.readout is not None else 0
 
-    def ready(self, layer: Dense | Conv) -> int:
-        """Return the step in which the last spike that a layer reads has arrived."""
-        return self.ready_windows(layer, 1)[0]
+    def ready(self, layers: Layers) -> int:
+        """Return the step in which the last spike that any of the layers reads has arrived."""
+        return self.ready_windows(layers, 1)[0]
 
-    def ready_windows(self, layer: Dense | Conv, windows: int) -> tuple[int, ...]:
+    def ready_windows(self, layers: Layers, windows: int) -> tuple[int, ...]:
         """Return the step in which all has arrived that a window of the neurons behind reads.
 
         Args:
-            layer: Its weights say which windows of its inputs a window reads.
-            windows: Of the neurons behind the layer.
+            layers: Their weights say which windows of their inputs a window reads.
+            windows: Of the neurons behind the layers.
         """
+        each = (self._ready_windows(layer, windows) for layer in layers)
+        return tuple(max(starts) for starts in zip(*each, strict=True))
+
+    def _ready_windows(self, layer: Layer, windows: int) -> tuple[int, ...]:
         source = self.behind(layer)
         starts, length = self.starts[source], self.length[source]
         rows, columns = len(layer.weight) // windows, layer.weight.shape[1] // len(starts)
@@ -95,31 +103,79 @@ class Draft:
         window = self.windows[source]
         shape = self.graph.shapes[node.name]
         channels = shape[0] * window.copies
-        self.populations.append(
-            Lif(
-                name=node.name,
-                shape=(channels, *shape[1:]),
-                threshold=0,
-                decay_u=DECAY_UNITY,
-                decay_v=DECAY_UNITY,
-            )
-        )
+        self._add_memoryless(node.name, (channels, *shape[1:]))
         self.synapses.append(pool_synapse(node, source, channels, self.target))
         later = tuple(start + 1 for start in self.starts[source])
         self.fires(node.name, later, self.length[source], window.copies)
 
-    def add_layer(self, layer: Dense | Conv, target: str, copies: int) -> None:
-        """Add the synapse of a layer into a population with ``copies`` neurons a unit."""
-        source = self.behind(layer)
-        synapse = layer_synapse(
-            layer,
-            source,
-            target,
-            self.graph.shapes[source],
-            Copies(self.windows[source].copies, copies),
-            self.target,
-        )
+    def add_relay(self, node: Rearrange) -> None:
+        """Add memoryless neurons that repeat the spike of the neuron they read a step later."""
+        source = self.behind(node)
+        window = self.windows[source]
+        shape = (node.shape[0] * window.copies, *node.shape[1:])
+        self._add_memoryless(node.name, shape)
+        before = self.graph.shapes[node.inputs[0]]
+        order = np.arange(int(np.prod(before))) if node.order is None else node.order
+        synapse = relay_synapse(node, source, before, order, window.copies)
         self.synapses.append(synapse)
+        later = tuple(start + 1 for start in self.starts[source])
+        self.fires(node.name, later, self.length[source], window.copies)
+
+    def add_layers(
+        self, layers: Layers, target: str, copies: int, arrival: int | None = None
+    ) -> None:
+        """Add the synapses of layers into a population with ``copies`` neurons a unit.
+
+        Args:
+            layers: Whose sum the population reads.
+            target: Its name.
+            copies: Neurons of it that stand for a unit.
+            arrival: Step in which what is read has to arrive, for neurons without memory; what
+                would come earlier passes relays. `None` where neurons can wait.
+        """
+        for layer in layers:
+            source = self.behind(layer)
+            delay = 0 if arrival is None else arrival - self.ready((layer,))
+            shape = self.graph.shapes[source]
+            between = Copies(self.windows[source].copies, copies)
+            read = self._delayed(source, delay)
+            self.synapses.extend(
+                layer_synapses(layer, read, target, shape, between, self.target)
+            )
+
+    def _delayed(self, source: str, delay: int) -> str:
+        """Return the last of as many relays behind a population as it has to wait steps."""
+        if any(entry.name == source for entry in self.sources) and delay:
+            raise CapacityError(
+                "the input joins what other layers have computed from it, and graded spikes "
+                "cannot wait in neurons without memory",
+                node=source,
+                hint="use --lowering temporal",
+            )
+        for step in range(1, delay + 1):
+            name = f"{source}/later{step}"
+            if name not in self.windows:
+                before = source if step == 1 else f"{source}/later{step - 1}"
+                shape = next(p.shape for p in self.populations if p.name == before)
+                self._add_memoryless(name, shape)
+                size = int(np.prod(shape))
+                self.synapses.append(
+                    SparseSynapse(
+                        name=f"{name}/synapse",
+                        source=before,
+                        target=name,
+                        weight=scipy.sparse.identity(size, dtype=np.int64, format="csr"),
+                    )
+                )
+                later = tuple(start + 1 for start in self.starts[before])
+                self.fires(name, later, self.length[before], self.windows[before].copies)
+        return f"{source}/later{delay}" if delay else source
+
+    def _add_memoryless(self, name: str, shape: Shape) -> None:
+        """Add neurons that spike iff anything excites them in the step before."""
+        self.populations.append(
+            Lif(name=name, shape=shape, threshold=0, decay_u=DECAY_UNITY, decay_v=DECAY_UNITY)
+        )
 
     def add_readout(self, node: Output, decay_u: int) -> None:
         """Add neurons that never spike and hold the outputs in ``v``.
@@ -127,35 +183,26 @@ class Draft:
         They are read when all populations are silent: nothing may reach the next sample, not
         even spikes of a window that no layer reads.
         """
-        layer = layer_of(self.graph, node)
+        layers = layers_of(self.graph, node)
         name = f"{node.name}/readout"
         self.populations.append(
             Lif(
                 name=name,
-                shape=self.graph.shapes[layer.name],
+                shape=self.graph.shapes[layers[0].name],
                 threshold=self.target.threshold_max,
                 decay_u=decay_u,
                 decay_v=DECAY_UNITY,
             )
         )
-        self.add_layer(layer, name, copies=1)
+        ready = self.ready(layers)
+        self.add_layers(layers, name, 1, ready if decay_u else None)
         silent = (window.start + window.length for window in self.windows.values())
-        self.readout = Readout(name, max(self.ready(layer), *silent))
+        self.readout = Readout(name, ready if decay_u else max(ready, *silent))
 
     def behind(self, node: Node) -> str:
-        """Return the name of the source or population whose spikes ``node`` reads.
-
-        Raises:
-            CapacityError: They would have to be brought into another order on the way.
-        """
+        """Return the name of the source or population whose spikes ``node`` reads."""
         feeder = self.graph.producer(node)
-        while isinstance(feeder, Rearrange):
-            if feeder.order is not None:
-                raise CapacityError(
-                    "its values are reordered between two populations, which no synapse does",
-                    node=feeder.origin[0] if feeder.origin else feeder.name,
-                    hint="reorder channels where a dense layer follows, or not at all",
-                )
+        while isinstance(feeder, Rearrange) and feeder.name not in self.windows:
             feeder = self.graph.producer(feeder)
         return feeder.name
 
@@ -214,6 +261,8 @@ def draw(
             draft.add_input(node)
         elif isinstance(node, OrPool):
             draft.add_pool(node)
+        elif isinstance(node, Rearrange) and needs_relay(graph, node):
+            draft.add_relay(node)
         elif isinstance(node, Spiking):
             add_neurons(draft, node)
         elif isinstance(node, Output):
@@ -221,9 +270,19 @@ def draw(
     return draft
 
 
-def layer_of(graph: Graph, node: Node) -> Dense | Conv:
-    """Return the layer that feeds neurons or the output."""
-    layer = graph.producer(node)
-    if not isinstance(layer, (Dense, Conv)):
+def layers_of(graph: Graph, node: Node) -> Layers:
+    """Return the layers whose sum neurons or the output read."""
+    layers = graph.layers_into(node)
+    if not layers:
         raise CapacityError("no layer feeds it", node=node.name)
-    return layer
+    return layers
+
+
+def needs_relay(graph: Graph, node: Rearrange) -> bool:
+    """Tell whether neurons have to bring spikes into another order.
+
+    Flattening before a dense layer is only another name for the same neurons.
+    """
+    return node.order is not None or not all(
+        isinstance(user, Dense) for user in graph.users(node.name)
+    )

@@ -8,26 +8,26 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from toolchain.ir.ann import Conv, Dense
+from toolchain.fixedpoint import DIGIT_BITS
 from toolchain.ir.mapped import Source, SparseSynapse
 from toolchain.ir.snn import Spiking
-from toolchain.mapping._draft import Draft
-from toolchain.mapping._synapses import DIGIT_BITS, mantissas, spread
+from toolchain.mapping._draft import Draft, Layers
+from toolchain.mapping._synapses import mantissas, spread
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 
-def starts_of(draft: Draft, node: Spiking, layer: Dense | Conv, length: int) -> tuple[int, ...]:
+def starts_of(draft: Draft, node: Spiking, layers: Layers, length: int) -> tuple[int, ...]:
     """Return the first fire step of each window: when all it reads has arrived.
 
     Args:
         draft: With all populations before this one.
         node: The population.
-        layer: That feeds it.
+        layers: That feed it.
         length: Steps that a window fires for.
     """
     starts: list[int] = []
-    for window, ready in enumerate(draft.ready_windows(layer, node.windows)):
+    for window, ready in enumerate(draft.ready_windows(layers, node.windows)):
         inhibiting = [
             start + length
             for earlier, start in enumerate(starts)

@@ -9,17 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from toolchain.ir.ann import Conv, Dense
+from toolchain.fixedpoint import DIGIT_BITS
+from toolchain.ir.ann import Conv, Dense, Rearrange
 from toolchain.ir.mapped import ConvSynapse, DenseSynapse, SparseSynapse, Synapse
-from toolchain.ir.node import Shape
+from toolchain.ir.node import IndexArray, Shape
 from toolchain.ir.snn import OrPool
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Pair: TypeAlias = tuple[int, int]
-
-DIGIT_BITS = 7
-"""Bits of a digit when an integer is spread over several synapses; digits are -127 to 127."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,15 @@ class Copies:
     target: int = 1
 
 
-def layer_synapse(
+def layer_synapses(
     layer: Dense | Conv,
     source: str,
     target: str,
     shape: Shape,
     copies: Copies,
     limits: Target,
-) -> Synapse:
-    """Return the synapse of a layer.
+) -> tuple[Synapse, ...]:
+    """Return the synapses of a layer: one, or one for each digit of the weights of a skip.
 
     Args:
         layer: With integer weights.
@@ -53,28 +51,95 @@ def layer_synapse(
         limits: The chip.
     """
     name = f"{layer.name}/synapse"
+    if isinstance(layer, Conv) and layer.is_skip:
+        return in_digits(name, source, target, _skip_matrix(layer, shape, copies))
     if isinstance(layer, Conv):
         weight = np.repeat(np.repeat(layer.weight, copies.target, 0), copies.source, 1)
         weight, groups = _in_fewer_groups(weight, layer.groups, limits)
         kernel, padding = _symmetric(weight, layer.padding, layer.dilation)
         dilation = layer.dilation if kernel is weight else (1, 1)
-        return ConvSynapse(
-            name=name,
-            source=source,
-            target=target,
-            weight=kernel,
-            stride=layer.stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
+        return (
+            ConvSynapse(
+                name=name,
+                source=source,
+                target=target,
+                weight=kernel,
+                stride=layer.stride,
+                padding=padding,
+                dilation=dilation,
+                groups=groups,
+            ),
         )
     weight = np.repeat(layer.weight, copies.target, 0)
     by_channel = weight.reshape(len(weight), shape[0], -1)
     weight = np.repeat(by_channel, copies.source, 1).reshape(len(weight), -1)
     mantissa, exponent = mantissas(weight)
-    return DenseSynapse(
-        name=name, source=source, target=target, weight=mantissa, weight_exponent=exponent
+    return (
+        DenseSynapse(
+            name=name, source=source, target=target, weight=mantissa, weight_exponent=exponent
+        ),
     )
+
+
+def _skip_matrix(layer: Conv, shape: Shape, copies: Copies) -> Any:
+    """Return the weights ``(to, from)`` of a layer that reads at its own positions only."""
+    outputs, reads = layer.weight.shape[:2]
+    rows = np.repeat(np.arange(outputs), reads)
+    columns = np.arange(outputs * reads)
+    channels = scipy.sparse.csr_matrix(
+        (layer.weight.ravel(), (rows, columns)), (outputs, outputs * reads)
+    )
+    every = scipy.sparse.csr_matrix(np.ones((copies.target, copies.source), np.int64))
+    positions = scipy.sparse.identity(int(np.prod(shape[1:])), dtype=np.int64)
+    return scipy.sparse.kron(scipy.sparse.kron(channels, every), positions)
+
+
+def relay_synapse(
+    node: Rearrange, source: str, shape: Shape, order: IndexArray, copies: int
+) -> SparseSynapse:
+    """Return the synapse by which each neuron of a rearrangement reads the one it repeats.
+
+    Args:
+        node: The rearrangement.
+        source: Name of the population it reads.
+        shape: Of the graph's population behind ``source``.
+        order: Flat index into it for each element, -1 for a neuron that never spikes.
+        copies: Of each neuron on both sides, next to each other on the channel axis.
+    """
+    before = _numbered_copies(np.arange(int(np.prod(shape))).reshape(shape), copies)
+    chosen = _numbered_copies(order.reshape(node.shape), copies)
+    place = np.zeros((copies, int(np.prod(shape))), np.int64)
+    for copy in range(copies):
+        place[copy, before[copy].values] = before[copy].neurons
+    rows, columns = [], []
+    for copy in range(copies):
+        is_read = chosen[copy].values >= 0
+        rows.append(chosen[copy].neurons[is_read])
+        columns.append(place[copy, chosen[copy].values[is_read]])
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    ones = np.ones(len(row), np.int64)
+    sizes = (order.size * copies, int(np.prod(shape)) * copies)
+    return SparseSynapse(
+        name=f"{node.name}/synapse",
+        source=source,
+        target=node.name,
+        weight=scipy.sparse.csr_matrix((ones, (row, column)), sizes),
+    )
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Neurons of one copy, and the value that each stands for."""
+
+    neurons: Ints
+    values: Ints
+
+
+def _numbered_copies(values: Ints, copies: int) -> list[_Numbered]:
+    """Return for every copy its neurons' numbers in the population and their values."""
+    shape = (values.shape[0], copies, *values.shape[1:])
+    numbers = np.arange(int(np.prod(shape))).reshape(shape)
+    return [_Numbered(numbers[:, copy].ravel(), values.ravel()) for copy in range(copies)]
 
 
 def pool_synapse(pool: OrPool, source: str, channels: int, target: Target) -> ConvSynapse:
@@ -130,7 +195,12 @@ def lateral_inhibition(
 
 
 def _inhibition(population: str, purpose: str, amount: Any) -> tuple[SparseSynapse, ...]:
-    """Return synapses that subtract ``amount`` ``(to, from)`` >= 0 for each spike.
+    """Return synapses that subtract ``amount`` ``(to, from)`` >= 0 for each spike."""
+    return in_digits(f"{population}/{purpose}", population, population, -amount)
+
+
+def in_digits(name: str, source: str, target: str, amount: Any) -> tuple[SparseSynapse, ...]:
+    """Return synapses with the weights ``amount`` ``(to, from)``, however large.
 
     One synapse holds all of it if a common power of two leaves at most 7 bits; else there is
     one for each digit.
@@ -139,23 +209,27 @@ def _inhibition(population: str, purpose: str, amount: Any) -> tuple[SparseSynap
     matrix.eliminate_zeros()
     if matrix.nnz == 0:
         return ()
-    exponent = max(int(matrix.data.max()).bit_length() - DIGIT_BITS, 0)
+    exponent = max(int(np.abs(matrix.data).max()).bit_length() - DIGIT_BITS, 0)
     digits = [(matrix.data >> exponent, exponent)]
     if np.any(matrix.data % (1 << exponent)):
         spread_out = spread(matrix.data)
         digits = [(digit, DIGIT_BITS * place) for place, digit in enumerate(spread_out)]
-    return tuple(
-        SparseSynapse(
-            name=f"{population}/{purpose}{place}",
-            source=population,
-            target=population,
-            weight=scipy.sparse.csr_matrix(
-                (-digit, matrix.indices, matrix.indptr), matrix.shape
-            ),
-            weight_exponent=shift,
+    synapses = []
+    for place, (digit, shift) in enumerate(digits):
+        mantissa, halved = mantissas(digit)
+        weight = matrix.copy()
+        weight.data = mantissa
+        weight.eliminate_zeros()
+        synapses.append(
+            SparseSynapse(
+                name=f"{name}{place}",
+                source=source,
+                target=target,
+                weight=weight,
+                weight_exponent=shift + halved,
+            )
         )
-        for place, (digit, shift) in enumerate(digits)
-    )
+    return tuple(synapses)
 
 
 def spread(values: Ints) -> list[Ints]:

@@ -18,7 +18,7 @@ from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif
 from toolchain.ir.snn import ThresholdBank
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import Draft, draw, layer_of
+from toolchain.mapping._draft import Draft, draw, layers_of
 from toolchain.mapping._gates import add_gate, starts_of
 from toolchain.mapping._synapses import lateral_inhibition
 from toolchain.registers import demand_of, gated_registers, spatial_registers
@@ -40,8 +40,8 @@ def map_spatial(graph: Graph, target: Target) -> Circuit:
 
 def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
     shape = draft.graph.shapes[node.name]
-    layer = layer_of(draft.graph, node)
-    registers = spatial_registers(demand_of(node, layer), node.levels, draft.target)
+    layers = layers_of(draft.graph, node)
+    registers = spatial_registers(demand_of(node, *layers), node.levels, draft.target)
     channels = shape[0] * node.levels
     is_uniform = registers.bias.shape[2] == 1
     arranged = (channels, *((1,) * (len(shape) - 1) if is_uniform else shape[1:]))
@@ -56,14 +56,15 @@ def _add_neurons(draft: Draft, node: ThresholdBank) -> None:
             bias_mantissa=registers.bias.reshape(arranged),
         )
     )
-    draft.fires(node.name, (draft.ready(layer),), 1, node.levels)
-    draft.add_layer(layer, node.name, copies=node.levels)
+    arrival = draft.ready(layers)
+    draft.fires(node.name, (arrival,), 1, node.levels)
+    draft.add_layers(layers, node.name, node.levels, arrival)
 
 
 def _add_gated_neurons(draft: Draft, node: ThresholdBank) -> None:
     shape = draft.graph.shapes[node.name]
-    layer = layer_of(draft.graph, node)
-    registers = gated_registers(demand_of(node, layer), node.levels)
+    layers = layers_of(draft.graph, node)
+    registers = gated_registers(demand_of(node, *layers), node.levels)
     channels = shape[0] * node.levels
     draft.populations.append(
         Lif(
@@ -74,8 +75,8 @@ def _add_gated_neurons(draft: Draft, node: ThresholdBank) -> None:
             decay_v=DECAY_UNITY,
         )
     )
-    draft.fires(node.name, starts_of(draft, node, layer, 1), 1, node.levels)
-    draft.add_layer(layer, node.name, copies=node.levels)
+    draft.fires(node.name, starts_of(draft, node, layers, 1), 1, node.levels)
+    draft.add_layers(layers, node.name, node.levels)
     add_gate(draft, node.name, registers.start.reshape(channels, -1), registers.gate)
     if node.windows > 1:
         draft.synapses.extend(

@@ -33,7 +33,7 @@ from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Lif
 from toolchain.ir.snn import IntegrateFire
 from toolchain.mapping import MAPPINGS
-from toolchain.mapping._draft import Draft, draw, layer_of
+from toolchain.mapping._draft import Draft, draw, layers_of
 from toolchain.mapping._gates import add_gate, starts_of
 from toolchain.mapping._synapses import (
     lateral_inhibition,
@@ -58,8 +58,8 @@ def map_temporal(graph: Graph, target: Target) -> Circuit:
 
 def _add_neurons(draft: Draft, node: IntegrateFire) -> None:
     shape = draft.graph.shapes[node.name]
-    layer = layer_of(draft.graph, node)
-    registers = temporal_registers(demand_of(node, layer))
+    layers = layers_of(draft.graph, node)
+    registers = temporal_registers(demand_of(node, *layers))
     draft.populations.append(
         Lif(
             name=node.name,
@@ -69,8 +69,8 @@ def _add_neurons(draft: Draft, node: IntegrateFire) -> None:
             decay_v=DECAY_UNITY,
         )
     )
-    draft.fires(node.name, starts_of(draft, node, layer, node.levels), node.levels)
-    draft.add_layer(layer, node.name, copies=1)
+    draft.fires(node.name, starts_of(draft, node, layers, node.levels), node.levels)
+    draft.add_layers(layers, node.name, copies=1)
     add_gate(draft, node.name, registers.start, registers.gate)
     threshold = np.broadcast_to(node.threshold, shape).ravel()
     draft.synapses.extend(self_inhibition(node.name, threshold))

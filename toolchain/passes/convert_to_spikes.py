@@ -21,13 +21,15 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.calibration import Calibration
 from toolchain.conversion import METHODS
 from toolchain.encoding import choose_encoding
 from toolchain.errors import ConversionError
-from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange, Relu
+from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import LmHt, MultiThreshold
+from toolchain.registers import largest_weight
 from toolchain.rewriting import Context, compiler_pass
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -48,32 +50,56 @@ def convert_to_spikes(graph: Graph, context: Context) -> Graph:
         if not graph.of_type(Relu):
             return graph
         raise ConversionError("there are no calibration samples to choose thresholds from")
-    method = METHODS[context.method]
-    units: dict[str, Floats] = {}
-    converted: dict[str, Node] = {}
+    conversion = _Conversion(graph, context, context.calibration)
     for node in graph:
-        shape = graph.shapes[node.name]
+        conversion.convert(node)
+    return graph.with_nodes(conversion.nodes.values())
+
+
+@dataclasses.dataclass
+class _Conversion:
+    """The nodes converted so far, and what a unit stands for behind each of them."""
+
+    graph: Graph
+    context: Context
+    calibration: Calibration
+    nodes: dict[str, Node] = dataclasses.field(default_factory=dict)
+    units: dict[str, Floats] = dataclasses.field(default_factory=dict)
+
+    def convert(self, node: Node) -> None:
+        """Convert the next node, and the layers before it if it is one that reads their sum."""
+        unit = np.ones(())
         if isinstance(node, Input):
-            node = dataclasses.replace(node, encoding=choose_encoding(context.calibration.x))
-            units[node.name] = np.asarray(node.encoding.scale if node.encoding else 1.0)
+            encoding = choose_encoding(self.calibration.x)
+            node, unit = dataclasses.replace(node, encoding=encoding), np.array(encoding.scale)
         elif isinstance(node, (Dense, Conv)):
-            node = _per_step(node, units[node.inputs[0]])
-            units[node.name] = np.ones(())
+            node = _per_step(node, self.units[node.inputs[0]])
         elif isinstance(node, Relu):
-            statistics = context.calibration.activations[node.name]
-            layer = converted[node.inputs[0]]
-            thresholds = _without_dead(method(statistics, context.levels))
-            thresholds = np.maximum(thresholds, _resolvable(layer, context))
-            units[node.name] = thresholds.reshape(-1, *(1 for _ in shape[1:]))
-            converted[layer.name] = _per_threshold(layer, units[node.name])
-            node = _neurons(node, context.levels, units[node.name])
-        else:
-            units[node.name] = _passed(node, units[node.inputs[0]], graph)
-            if isinstance(node, Output):
-                node, layer = _read_out(node, converted[node.inputs[0]])
-                converted[layer.name] = layer
-        converted[node.name] = node
-    return graph.with_nodes(converted.values())
+            layers = [self.nodes[layer.name] for layer in self.graph.layers_into(node)]
+            unit = self._thresholds(node, layers)
+            self.nodes |= {layer.name: _per_threshold(layer, unit) for layer in layers}
+            node = _neurons(node, self.context.levels, unit)
+        elif isinstance(node, Output):
+            layers = [self.nodes[layer.name] for layer in self.graph.layers_into(node)]
+            node = _read_out(node, layers)
+            self.nodes |= {layer.name: _without_bias(layer) for layer in layers}
+        elif isinstance(node, (MaxPool, Rearrange)):
+            unit = _passed(node, self.units[node.inputs[0]], self.graph)
+        self.nodes[node.name], self.units[node.name] = node, unit
+
+    def _thresholds(self, node: Relu, layers: list[Node]) -> Floats:
+        """Return the thresholds of the neurons for a rectifier, ``(C, 1, 1)`` or ``(N,)``."""
+        statistics, levels = self.calibration.activations[node.name], self.context.levels
+        is_shared = _mixes_channels(self.graph, node)
+        if is_shared:
+            statistics = statistics.as_one_channel()
+        thresholds = _without_dead(METHODS[self.context.method](statistics, levels))
+        thresholds = np.minimum(thresholds, node.maximum / levels)
+        for layer in layers:
+            thresholds = np.maximum(thresholds, _resolvable(layer, self.context))
+        if is_shared:
+            thresholds = np.full_like(thresholds, thresholds.max())
+        return thresholds.reshape(-1, *(1 for _ in self.graph.shapes[node.name][1:]))
 
 
 def _neurons(node: Relu, levels: int, unit: Floats) -> MultiThreshold:
@@ -85,6 +111,20 @@ def _neurons(node: Relu, levels: int, unit: Floats) -> MultiThreshold:
         initial=np.asarray(0.5),
         unit=unit,
     )
+
+
+def _mixes_channels(graph: Graph, node: Node) -> bool:
+    """Tell whether neurons of several channels become one channel of a convolution's input."""
+    for user in graph.users(node.name):
+        if isinstance(user, Rearrange) and len(user.shape) == 3 and user.order is not None:
+            positions = int(np.prod(graph.shapes[node.name][1:]))
+            channels = (user.order // positions).reshape(user.shape[0], -1)
+            highest = channels.max(axis=1, keepdims=True)
+            if bool(np.any((channels != highest) & (channels >= 0))):
+                return True
+        if isinstance(user, (MaxPool, Rearrange)) and _mixes_channels(graph, user):
+            return True
+    return False
 
 
 def _without_dead(thresholds: Floats) -> Floats:
@@ -107,7 +147,8 @@ def _resolvable(layer: Node, context: Context) -> Floats:
     weight = np.abs(layer.weight).reshape(channels, -1).max(axis=1)
     bias = np.abs(layer.bias) if np.ndim(layer.bias) else np.full(channels, np.abs(layer.bias))
     bias = np.asarray(bias, np.float64).reshape(channels, -1).max(axis=1)
-    return _RESOLUTION_MIN * np.maximum(weight / target.weight_max, bias / room)
+    widest = largest_weight(layer, target)
+    return _RESOLUTION_MIN * np.maximum(weight / widest, bias / room)
 
 
 def _per_step(layer: Dense | Conv, unit: Floats) -> Dense | Conv:
@@ -137,16 +178,24 @@ def _passed(node: Node, unit: Floats, graph: Graph) -> Floats:
     """Return the units behind a node that only passes counts on."""
     if not isinstance(node, Rearrange) or unit.ndim == 0:
         return unit
+    order = np.arange(int(np.prod(node.shape))) if node.order is None else node.order.ravel()
     flat = np.broadcast_to(unit, graph.shapes[node.inputs[0]]).ravel()
-    return (flat if node.order is None else flat[node.order.ravel()]).reshape(node.shape)
+    units = np.where(order < 0, np.nan, flat[order]).reshape(node.shape)
+    if len(node.shape) == 1:
+        return np.nan_to_num(units, nan=1.0)
+    per_channel = np.nan_to_num(units, nan=0.0).max(axis=(1, 2), keepdims=True)
+    per_channel = np.where(per_channel > 0, per_channel, 1.0)
+    is_uniform = np.isnan(units) | (units == per_channel)
+    return per_channel if bool(is_uniform.all()) else np.nan_to_num(units, nan=1.0)
 
 
-def _read_out(node: Output, layer: Node) -> tuple[Output, Node]:
-    """Move the bias of the last layer to the host."""
+def _read_out(node: Output, layers: list[Node]) -> Output:
+    """Move the biases of the last layers to the host."""
+    bias = sum(np.asarray(getattr(layer, "bias", 0.0), np.float64) for layer in layers)
+    return dataclasses.replace(node, offset=node.offset + node.scale * bias)
+
+
+def _without_bias(layer: Node) -> Node:
     if not isinstance(layer, (Dense, Conv)):
-        return node, layer
-    offset = node.offset + node.scale * np.asarray(layer.bias, np.float64)
-    return (
-        dataclasses.replace(node, offset=offset),
-        dataclasses.replace(layer, bias=np.zeros(())),
-    )
+        raise TypeError(f"{layer.name} is no layer")
+    return dataclasses.replace(layer, bias=np.zeros(()))

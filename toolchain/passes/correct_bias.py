@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from toolchain.bias_correction import Layer, correct_means
+from toolchain.bias_correction import Layer, Layers, correct_means
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import Floats
 from toolchain.ir.snn import MultiThreshold, Spiking
@@ -22,7 +22,8 @@ def correct_bias(graph: Graph, context: Context) -> Graph:
     return correct_means(graph, context.calibration, _raised)
 
 
-def _raised(layer: Layer, neurons: Spiking, step: Floats) -> Layer:
-    """Return the layer with its bias higher by ``step`` thresholds of 1, ``(C,)``."""
+def _raised(layers: Layers, neurons: Spiking, step: Floats) -> Layer:
+    """Return the first layer with its bias higher by ``step`` thresholds of 1, ``(C,)``."""
+    layer = layers[0]
     per_channel = (-1, 1, 1) if layer.weight.ndim == 4 else (-1,)
     return dataclasses.replace(layer, bias=layer.bias + step.reshape(per_channel))

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.bias_correction import Layer, correct_means
+from toolchain.bias_correction import Layer, Layers, correct_means
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
@@ -33,14 +33,18 @@ def correct_rounding(graph: Graph, context: Context) -> Graph:
     return correct_means(graph, context.calibration, partial(_raised, target=context.target))
 
 
-def _raised(layer: Layer, neurons: Spiking, step: Floats, *, target: Target) -> Layer:
-    """Return the layer with its bias higher by about ``step`` thresholds, ``(C,)``."""
+def _raised(layers: Layers, neurons: Spiking, step: Floats, *, target: Target) -> Layer:
+    """Return the first layer with its bias higher by about ``step`` thresholds, ``(C,)``."""
+    layer, *others = layers
     units = np.rint(step * neurons.threshold.ravel()).astype(np.int64)
-    shared = excess_of(demand_of(neurons, layer), neurons, target, own_thresholds=False)
+    shared = excess_of(demand_of(neurons, *layers), neurons, target, own_thresholds=False)
     while units.any():
         raised = _with_bias(layer, units)
         excess = excess_of(
-            demand_of(neurons, raised), neurons, target, own_thresholds=bool(shared.any())
+            demand_of(neurons, raised, *others),
+            neurons,
+            target,
+            own_thresholds=bool(shared.any()),
         )
         if not excess.any():
             return raised

@@ -38,6 +38,7 @@ from toolchain.ir.ann import (
 from toolchain.ir.convolution import convolve, windows
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
+from toolchain.ir.reference import gather
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 
@@ -113,11 +114,13 @@ def _(user: SumPool, affine: Affine, shape: Shape) -> Affine | None:
 
 @_past.register
 def _(user: Rearrange, affine: Affine, shape: Shape) -> Affine | None:
+    has_zeros = user.order is not None and int(user.order.min()) < 0
+
     def rearranged(value: Array) -> Array:
-        if np.ndim(value) == 0:
+        if np.ndim(value) == 0 and not has_zeros:
             return value
-        flat = np.broadcast_to(value, shape).ravel()
-        return (flat if user.order is None else flat[user.order.ravel()]).reshape(user.shape)
+        flat = np.broadcast_to(value, shape).reshape(1, -1)
+        return _compressed(gather(flat, user.order).reshape(user.shape))
 
     return dataclasses.replace(
         affine, scale=rearranged(affine.scale), shift=rearranged(affine.shift)
@@ -171,5 +174,7 @@ def _is_per_channel(value: Array) -> bool:
 
 def _compressed(value: Array) -> Array:
     """Return ``(C, 1, 1)`` of ``(C, H, W)`` where all positions are equal."""
+    if value.ndim < 3:
+        return value
     corner = value[..., :1, :1]
     return corner if bool(np.all(value == corner)) else value

@@ -23,9 +23,9 @@ subtracts it where it spikes. *Claim:* the spikes are the places of :math:`n`. *
 :math:`m` less what the spikes are worth is below :math:`\theta`, and at least 0 unless :math:`m
 < 0`, where none spiked.
 
-Binary numbers are compared from the highest place on: an input that has a 0 where another, equal
-so far, has a 1 is smaller and drops out, so the OR over those that are left is the place of the
-largest. Any number of levels is possible; :math:`2^B - 1` use the places best.
+Binary numbers are compared from the highest place on: an input that has a 0 where another,
+equal so far, has a 1 is smaller and drops out, so the OR over those that are left is the place
+of the largest. Any number of levels is possible; :math:`2^B - 1` use the places best.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -34,15 +34,16 @@ import numpy.typing as npt
 
 from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums
 from toolchain.errors import RangeError
-from toolchain.ir.ann import Conv, Dense, Output
+from toolchain.ir.ann import Output
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node
 from toolchain.ir.snn import IntegrateFire, Spiking, ThresholdBank
-from toolchain.registers import Demand, excess_of, shared_exponent
+from toolchain.registers import Demand, excess_of, largest_weight, shared_exponent
 from toolchain.rewriting import Context, compiler_pass
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
+Layers: TypeAlias = tuple[Layer, ...]
 Observation: TypeAlias = Callable[[], dict[str, Sums]]
 
 _MARGIN = 1.25
@@ -59,36 +60,38 @@ def quantize_parameters(graph: Graph, context: Context) -> Graph:
     Raises:
         RangeError: A layer fits no register even at the lowest resolution.
     """
-    quantized: dict[str, Node] = {node.name: node for node in graph}
+    quantized: list[Node] = []
     seen = None
     if context.calibration is not None:
         seen = functools.cache(functools.partial(observed_sums, graph, context.calibration.x))
     for node in graph:
-        layer = graph.feeder(node)
-        if not isinstance(layer, (Dense, Conv)) or layer.weight.dtype.kind == "i":
+        if not isinstance(node, (Spiking, Output)):
+            continue
+        layers = graph.layers_into(node)
+        if not layers or layers[0].weight.dtype.kind == "i":
             continue
         if isinstance(node, Spiking):
-            quantized[layer.name], quantized[node.name] = _population(
-                graph, layer, node, context, seen
-            )
-        elif isinstance(node, Output):
-            quantized[layer.name], quantized[node.name] = _readout(graph, layer, node, context)
-    changed = any(quantized[node.name] is not node for node in graph)
-    return graph.with_nodes(quantized.values()) if changed else graph
+            quantized.extend(_population(graph, layers, node, context, seen))
+        else:
+            quantized.extend(_readout(graph, layers, node, context))
+    return graph.swap(*quantized) if quantized else graph
 
 
 def _population(
-    graph: Graph, layer: Layer, neurons: Spiking, context: Context, seen: Observation | None
-) -> tuple[Layer, Spiking]:
-    fit = _Fit(layer, neurons, input_range(graph, layer))
+    graph: Graph, layers: Layers, neurons: Spiking, context: Context, seen: Observation | None
+) -> tuple[Node, ...]:
+    fit = _Fit(layers, neurons, tuple(input_range(graph, layer) for layer in layers))
     bound, fitted = _chosen(fit, context.target, seen)
-    per_channel = (-1, *(1 for _ in graph.shapes[neurons.name][1:]))
+    shape = graph.shapes[neurons.name]
+    per_channel = (-1, *(1 for _ in shape[1:]))
     threshold = fitted.threshold
     start = np.floor(_per_channel(neurons.initial, threshold) * threshold).astype(np.int64)
     bias = fitted.constant - start[:, None]
-    shape = per_channel if bias.shape[1] == 1 else graph.shapes[neurons.name]
+    bias = bias.reshape(per_channel if bias.shape[1] == 1 else shape)
+    biases = [bias, *(np.zeros((), np.int64) for _ in layers[1:])]
+    rounded = zip(layers, fitted.weights, biases, strict=True)
     return (
-        dataclasses.replace(layer, weight=fitted.weight, bias=bias.reshape(shape)),
+        *(dataclasses.replace(layer, weight=w, bias=b) for layer, w, b in rounded),
         dataclasses.replace(
             neurons,
             threshold=threshold.reshape(per_channel),
@@ -106,7 +109,7 @@ def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _
     free = dataclasses.replace(fit, own_thresholds=isinstance(fit.neurons, ThresholdBank))
     bound, finest = "proved", free.finest(target)
     if seen is not None and _loss(finest, free.unbounded(target)) > _LOSS_MAX:
-        fit = dataclasses.replace(fit, seen=seen()[fit.layer.name])
+        fit = dataclasses.replace(fit, seen=_summed([seen()[part.name] for part in fit.layers]))
         finer = dataclasses.replace(free, seen=fit.seen).finest(target)
         if _loss(finest, finer) > _LOSS_MAX:
             bound, finest = "observed", finer
@@ -121,9 +124,15 @@ def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _
     return bound, finest if _loss(shared, finest) > _LOSS_MAX else shared
 
 
+def _summed(sums: Sequence[Sums]) -> Sums:
+    """Add up the bounds of layers that one population reads."""
+    low, high = (np.sum(sides, axis=0) for sides in zip(*sums, strict=True))
+    return low, high
+
+
 @dataclasses.dataclass(frozen=True)
 class _Integers(Demand):
-    weight: Ints
+    weights: tuple[Ints, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,16 +140,16 @@ class _Fit:
     """The search for the finest integers of a population.
 
     Attributes:
-        layer: Float weights for a threshold of 1.
-        neurons: What it feeds.
-        range: Of the layer's inputs.
+        layers: What feeds it, with float weights for a threshold of 1.
+        neurons: The population.
+        ranges: Of each layer's inputs.
         seen: Observed sums; `None` to prove them.
         own_thresholds: Whether copies may have threshold registers of their own.
     """
 
-    layer: Layer
+    layers: Layers
     neurons: Spiking
-    range: tuple[int, int]
+    ranges: tuple[tuple[int, int], ...]
     seen: Sums | None = None
     own_thresholds: bool = False
 
@@ -169,7 +178,7 @@ class _Fit:
 
     def unbounded(self, target: Target) -> _Integers:
         """Return the integers that only the width of the weights limits."""
-        nothing = np.zeros(len(self.layer.weight))
+        nothing = np.zeros(len(self.layers[0].weight))
         return dataclasses.replace(self, seen=(nothing, nothing)).finest(target)
 
     @property
@@ -177,39 +186,60 @@ class _Fit:
         return isinstance(self.neurons, IntegrateFire)
 
     def _widest(self, target: Target) -> Ints:
-        """Return the thresholds at which the largest weight fills the mantissa.
+        """Return the thresholds at which the largest weight fills its mantissa.
 
         A few channels whose weights are far smaller than all others get no more than the rest,
         so that one exponent holds the thresholds of all.
         """
-        largest = np.abs(self.layer.weight).reshape(len(self.layer.weight), -1).max(axis=1)
-        used = largest[largest > 0]
-        largest = np.where(largest > 0, largest, np.median(used) if used.size else 1.0)
-        widest = np.minimum(target.weight_max / largest, target.threshold_max)
+        filled = np.max(
+            [_row_maxima(layer) / largest_weight(layer, target) for layer in self.layers], 0
+        )
+        used = filled[filled > 0]
+        filled = np.where(filled > 0, filled, np.median(used) if used.size else 1.0)
+        widest = np.minimum(1.0 / filled, target.threshold_max)
         typical = np.percentile(widest, _TYPICAL).astype(np.int64)[None]
         most = target.weight_max << shared_exponent(typical, target)
         return np.minimum(widest, most).astype(np.int64)
 
     def _integers(self, threshold: Ints) -> _Integers:
-        per_row = threshold.reshape(-1, *(1 for _ in self.layer.weight.shape[1:]))
-        weight = np.rint(self.layer.weight * per_row).astype(np.int64)
+        weights = tuple(_rounded(layer.weight, threshold) for layer in self.layers)
         if self.seen is None:
-            low, high = proved_sums(dataclasses.replace(self.layer, weight=weight), *self.range)
+            proved = [
+                proved_sums(dataclasses.replace(layer, weight=weight), *limits)
+                for layer, weight, limits in zip(self.layers, weights, self.ranges, strict=True)
+            ]
+            low, high = _summed(proved)
         else:
             low, high = (_MARGIN * side * threshold for side in self.seen)
         low = low + self.neurons.levels * _taken(_lateral(self.neurons, threshold), threshold)
-        channels = len(threshold)
-        bias = np.asarray(self.layer.bias + self.neurons.initial, np.float64)
-        if bias.size == 1:
-            bias = np.full(channels, bias.item())
-        bias = bias.reshape(channels, -1)
         return _Integers(
             threshold=threshold,
-            constant=np.rint(bias * threshold[:, None]).astype(np.int64),
+            constant=np.rint(self._constant() * threshold[:, None]).astype(np.int64),
             low=np.ceil(low).astype(np.int64),
             high=np.ceil(high).astype(np.int64),
-            weight=weight,
+            weights=weights,
         )
+
+    def _constant(self) -> npt.NDArray[np.float64]:
+        """Return biases and initial potential in thresholds, ``(C, 1 or positions)``."""
+        constant = np.asarray(self.neurons.initial, np.float64)
+        for layer in self.layers:
+            constant = constant + layer.bias
+        channels = len(self.layers[0].weight)
+        if constant.size == 1:
+            return np.full((channels, 1), constant.item())
+        return constant.reshape(channels, -1)
+
+
+def _row_maxima(layer: Layer) -> npt.NDArray[np.float64]:
+    rows: npt.NDArray[np.float64] = np.abs(layer.weight).reshape(len(layer.weight), -1)
+    return rows.max(axis=1)
+
+
+def _rounded(weight: Array, scale: Array) -> Ints:
+    """Return ``weight`` times ``scale`` ``(rows,)`` in integers."""
+    per_row = scale.reshape(-1, *(1 for _ in weight.shape[1:]))
+    return np.rint(weight * per_row).astype(np.int64)
 
 
 def _lateral(neurons: Spiking, threshold: Ints) -> Ints:
@@ -242,27 +272,33 @@ def _with_one_exponent(threshold: Ints, target: Target) -> Ints:
 
 
 def _readout(
-    graph: Graph, layer: Layer, output: Output, context: Context
-) -> tuple[Layer, Output]:
-    bound = input_range(graph, layer)
-    rows = layer.weight.reshape(len(layer.weight), -1)
-    rounding = 0.5 * rows.shape[1] * max(-bound[0], bound[1])
-    room = context.target.current_max - rounding
+    graph: Graph, layers: Layers, output: Output, context: Context
+) -> tuple[Node, ...]:
+    target = context.target
+    ranges = [input_range(graph, layer) for layer in layers]
+    inputs = [int(np.prod(layer.weight.shape[1:])) for layer in layers]
+    most = [max(-low, high) for low, high in ranges]
+    room = target.current_max - 0.5 * float(np.dot(inputs, most))
     if room <= 0:
         raise RangeError(
-            f"an output sums {rows.shape[1]} inputs of up to {bound[1]}; a current holds "
-            f"at most {context.target.current_max}",
-            node=layer.name,
+            f"an output sums {sum(inputs)} inputs of up to {max(most)}; a current holds "
+            f"at most {target.current_max}",
+            node=layers[0].name,
             hint="lower --levels, or make the last layer smaller",
         )
-    finest = np.abs(rows).max(axis=1) / context.target.weight_max
-    scale = np.maximum(finest, np.maximum(*proved_sums(layer, *bound)) / room)
+    sums = [proved_sums(layer, *limits) for layer, limits in zip(layers, ranges, strict=True)]
+    filled = [_row_maxima(layer) / largest_weight(layer, target) for layer in layers]
+    scale = np.max([*filled, np.maximum(*_summed(sums)) / room], axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    weight = layer.weight / scale.reshape(-1, *(1 for _ in layer.weight.shape[1:]))
-    per_output = scale.reshape(-1, *(1 for _ in graph.shapes[layer.name][1:]))
+    per_output = scale.reshape(-1, *(1 for _ in graph.shapes[layers[0].name][1:]))
     return (
-        dataclasses.replace(
-            layer, weight=np.rint(weight).astype(np.int64), bias=np.zeros((), np.int64)
+        *(
+            dataclasses.replace(
+                layer,
+                weight=_rounded(layer.weight, 1 / scale),
+                bias=np.zeros((), np.int64),
+            )
+            for layer in layers
         ),
         dataclasses.replace(output, scale=output.scale * per_output),
     )

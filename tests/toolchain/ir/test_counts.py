@@ -27,6 +27,6 @@ def test_counts_are_those_of_the_spikes(lowering, random):
 
     for graph in (stages.converted, stages.lowered, stages.quantized):
         values = evaluate(graph, x)
-        for node, before, after in sweep(graph, x):
+        for node, inputs, after in sweep(graph, x):
             np.testing.assert_array_equal(after, counts_of(values[node.name]))
-            np.testing.assert_array_equal(count(node, before), after)
+            np.testing.assert_array_equal(count(node, *(inputs or (x,))), after)

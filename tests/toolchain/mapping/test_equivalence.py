@@ -19,6 +19,7 @@ from toolchain.ir.counts import sweep
 from toolchain.ir.mapped import ConvSynapse, DenseSynapse, SparseSynapse
 from toolchain.ir.reference import decode, encode, evaluate, run
 from toolchain.ir.snn import Spiking
+from toolchain.registers import largest_weight
 from toolchain.target import TARGETS
 from toolchain.testing import (
     chain,
@@ -177,7 +178,7 @@ def test_a_circuit_is_within_the_target(lowering, random):
 
     for node in stages.quantized:
         if isinstance(node, (Conv, Dense)):
-            assert np.abs(node.weight).max() <= 127
+            assert np.abs(node.weight).max() <= largest_weight(node, TARGET)
     for source in stages.circuit.sources:
         assert source.message_bits <= TARGET.message_bits.value
     for population in stages.circuit.populations:

@@ -17,7 +17,7 @@ from toolchain.ir.reference import compute
 from toolchain.ir.snn import OrPool
 from toolchain.mapping._synapses import (
     Copies,
-    layer_synapse,
+    layer_synapses,
     mantissas,
     pool_synapse,
     self_inhibition,
@@ -133,7 +133,7 @@ def test_a_dense_layer_reads_all_copies(source, target, shape):
     layer = Dense(name="d", weight=numbers(4, 6))
     counts = numbers(5, *shape, low=0, high=source + 1)
 
-    synapse = layer_synapse(layer, "a", "b", shape, Copies(source, target), TARGET)
+    (synapse,) = layer_synapses(layer, "a", "b", shape, Copies(source, target), TARGET)
 
     found = delivered(synapse, over_copies(counts, source))
     wanted = counts.reshape(5, -1) @ layer.weight.T
@@ -159,7 +159,7 @@ def test_a_convolution_reads_all_copies(groups, padding, source, target, stride,
     )
     counts = numbers(3, 2, 5, 6, low=0, high=source + 1)
 
-    synapse = layer_synapse(layer, "a", "b", (2, 5, 6), Copies(source, target), TARGET)
+    (synapse,) = layer_synapses(layer, "a", "b", (2, 5, 6), Copies(source, target), TARGET)
 
     found = delivered(synapse, over_copies(counts, source))
     wanted = compute(layer, counts)
@@ -171,7 +171,7 @@ def test_a_convolution_with_equal_padding_keeps_its_kernel():
         name="c", weight=numbers(2, 2, 3, 3), padding=((1, 1), (2, 2)), dilation=(2, 1)
     )
 
-    synapse = layer_synapse(layer, "a", "b", (2, 5, 6), Copies(), TARGET)
+    (synapse,) = layer_synapses(layer, "a", "b", (2, 5, 6), Copies(), TARGET)
 
     np.testing.assert_array_equal(synapse.weight, layer.weight)
     assert (synapse.padding, synapse.dilation) == ((1, 2), (2, 1))
@@ -199,7 +199,7 @@ def test_a_layer_has_no_more_groups_than_the_target(groups, per_group):
     layer = Conv(name="c", weight=numbers(2 * groups, per_group, 2, 2), groups=groups)
     counts = numbers(2, groups * per_group, 3, 3, low=0, high=4)
 
-    synapse = layer_synapse(layer, "a", "b", counts.shape[1:], Copies(), TARGET)
+    (synapse,) = layer_synapses(layer, "a", "b", counts.shape[1:], Copies(), TARGET)
 
     assert synapse.groups <= TARGET.convolution_groups.value
     np.testing.assert_array_equal(delivered(synapse, counts), compute(layer, counts))

@@ -17,6 +17,7 @@ from toolchain.ir.reference import compute, counts_of, evaluate, run
 from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
 from toolchain.ir.verify import verify_phase
 from toolchain.passes.quantize_parameters import quantize_parameters
+from toolchain.registers import largest_weight
 from toolchain.rewriting import Context
 from toolchain.target import TARGETS
 from toolchain.testing import (
@@ -103,7 +104,7 @@ def test_the_last_layer_is_rounded_and_nothing_else(lowering, random):
     spread = dataclasses.replace(layer, weight=np.full_like(layer.weight, 0.5, float))
     allowed = compute(spread, np.abs(sent)) * output.scale
     assert np.all(np.abs(found - exact) <= allowed * (1 + 1e-6) + 1e-9)
-    assert np.abs(layer.weight).max() <= TARGET.weight_max
+    assert np.abs(layer.weight).max() <= largest_weight(layer, TARGET)
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
@@ -120,7 +121,7 @@ def test_everything_is_an_integer_in_its_range(lowering, random):
     for node in stages.quantized:
         if isinstance(node, (Dense, Conv)):
             assert node.weight.dtype == np.int64
-            assert np.abs(node.weight).max() <= TARGET.weight_max
+            assert np.abs(node.weight).max() <= largest_weight(node, TARGET)
         if isinstance(node, Spiking):
             assert node.threshold.min() >= 1
             np.testing.assert_array_equal(node.initial, node.threshold // 2)

@@ -46,8 +46,20 @@ _SLAYER_NEEDS = ("torch", "torchvision", "cv2", "matplotlib", "PIL")
 
 
 class LavaError(CompileError):
-    """The Lava simulator failed or did not finish; the message has the traceback, if any."""
+    """The Lava simulator failed or did not finish; the message has the traceback, if any.
 
+    Why:
+        Stock Lava runs a network as processes of the operating system that wait for one
+        another. Where one dies or memory runs out the others never end, so all are ended and
+        the first failure is told.
+
+    Ways out:
+        - Run fewer samples, or a smaller network: the simulator needs seconds for each.
+        - See whether the packages work together: ``snn-compile doctor``.
+        - Run the same network without Lava: ``--engine step`` has the same registers.
+    """
+
+    code = "SNN-LAVA"
     stage = "Lava"
 
 

@@ -1,48 +1,45 @@
 """The command ``snn-compile``: reads arguments, prints, and turns errors into exit codes.
 
 All work is done by `toolchain.pipeline`, which is imported once arguments are understood, so
-that ``--help`` is there at once. A model file called ``run`` is given as ``./run``.
+that ``--help`` is there at once. The commands beside the compiler are modules of
+`toolchain.commands`. A model file called ``run``, or as one of those, is given as ``./run``.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
+import importlib
 import json
 import os
-import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TypeAlias
 
 from toolchain import __version__
+from toolchain.commands.console import progress_shown, registered, show, show_rich
 from toolchain.errors import CompileError, InputDataError
+from toolchain.exit_codes import BROKEN, BUG, DONE, EPILOG, INTERRUPTED, REFUSED
 
-if TYPE_CHECKING:
-    from toolchain.pipeline import Progress
-    from toolchain.report import Report
-
-DONE, BUG, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes: done, our mistake, the user's, a broken promise of the ladder, and Control-C."""
+COMMANDS = {
+    "doctor": "say what is installed, and what can run here",
+    "explain": "say what an error means, and the ways out",
+    "ops": "list the supported operators",
+    "run": "run a finished build, or a netx file, on samples",
+}
+"""What ``snn-compile NAME`` does, by name."""
 
 _DESCRIPTION = """\
 Compile a trained network from ONNX to a spiking network, and check every stage
-against the one before. 'snn-compile run --help' is about runs."""
+against the one before."""
+_Work: TypeAlias = Callable[[argparse.Namespace], int]
 _NAMED = (
     ("--target", "loihi2", "TARGETS", "targets"),
     ("--lowering", "auto", "MAPPINGS", "toolchain.mapping"),
     ("--method", "mmse", "METHODS", "toolchain.conversion"),
 )
-_EXIT_CODES = """\
-exit codes:
-  0  done
-  1  a bug in snn-compile
-  2  the model cannot be compiled as asked; the message says why
-  3  a rung of the ladder broke its promise"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,54 +49,56 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the command's name; `None` for those of the process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    is_run = words[:1] == ["run"]
-    arguments = _run_parser().parse_args(words[1:]) if is_run else _parse_compile(words)
+    arguments, work = _understood(words)
     try:
-        return _run(arguments) if is_run else _compile(arguments)
+        return work(arguments)
     except CompileError as error:
-        print(error, file=sys.stderr)
+        show(f"{error}\n  more: snn-compile explain {error.code}", sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        show("interrupted", sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if arguments.debug or os.environ.get("SNN_COMPILE_DEBUG"):
             traceback.print_exc()
         what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        print(f"internal error: {what}; this is a bug, --debug shows where", file=sys.stderr)
+        show(f"internal error: {what}; this is a bug, --debug shows where", sys.stderr)
         return BUG
+
+
+def _understood(words: list[str]) -> tuple[argparse.Namespace, _Work]:
+    """Return the arguments, and what is to be done with them."""
+    name = words[0] if words else ""
+    if name == "run":
+        return _run_parser().parse_args(words[1:]), _run
+    if name not in COMMANDS:
+        return _parse_compile(words), _compile
+    command = importlib.import_module(f"toolchain.commands.{name}")
+    parser: argparse.ArgumentParser = command.parser()
+    parser.add_argument("--debug", action="store_true", help="show the traceback of a bug")
+    return parser.parse_args(words[1:]), command.run
 
 
 def _compile(arguments: argparse.Namespace) -> int:
     from toolchain.build_folder import default_folder
     from toolchain.pipeline import Options, compile_model
     from toolchain.report import as_json
+    from toolchain.reporting.summary import summarize
 
     arguments.output = arguments.output or default_folder(arguments.model, arguments.target)
     names = [field.name for field in dataclasses.fields(Options)]
     options = Options(**{name: getattr(arguments, name) for name in names})
     # With --json the standard output is one JSON document.
     text_to = sys.stderr if arguments.json else sys.stdout
-    with _progress(is_quiet=arguments.quiet) as progress:
+    with progress_shown(is_quiet=arguments.quiet) as progress:
         report = compile_model(
-            options, progress=progress, dump=lambda text: _show(text, text_to)
+            options, progress=progress, dump=lambda text: show(text, text_to)
         )
     if arguments.json:
-        _show(json.dumps(as_json(report), indent=2, allow_nan=False))
+        show(json.dumps(as_json(report), indent=2, allow_nan=False))
     elif not arguments.quiet:
-        _show(_summary(report, arguments.output))
+        show_rich(summarize(report, arguments.output))
     return DONE if report.is_kept else BROKEN
-
-
-def _summary(report: Report, folder: Path) -> str:
-    from rich.console import Console
-
-    from toolchain.reporting.summary import summarize
-
-    console = Console(highlight=False)
-    with console.capture() as capture:
-        console.print(summarize(report, folder))
-    return capture.get().rstrip("\n")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -107,7 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from toolchain.data import load_samples, save_outputs
 
     samples = load_samples(arguments.input, None, labelled=None)
-    with _progress(is_quiet=False) as progress:
+    with progress_shown(is_quiet=False) as progress:
         if arguments.network.is_file():
             if arguments.engine is not None:
                 raise InputDataError("--engine is for builds", node=str(arguments.network))
@@ -118,35 +117,26 @@ def _run(arguments: argparse.Namespace) -> int:
             result = run(arguments.network, samples, engine=engine, progress=progress)
     if arguments.output is not None:
         save_outputs(arguments.output, result.y)
-    _show(f"engine {result.engine}: {len(samples)} samples in {result.seconds:.2f} s")
+    show(f"engine {result.engine}: {len(samples)} samples in {result.seconds:.2f} s")
     if result.metric is not None:
-        _show(f"right: {result.metric:.2%}")
+        show(f"right: {result.metric:.2%}")
     if arguments.output is not None:
-        _show(f"written: {arguments.output}")
+        show(f"written: {arguments.output}")
     return DONE
-
-
-def _show(text: str, stream: TextIO | None = None) -> None:
-    """Print a text; who read it may have left, which is no failure."""
-    try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 def _parse_compile(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="snn-compile",
-        usage="snn-compile MODEL.onnx [option ...]\n"
-        "       snn-compile run BUILD_OR_NETWORK --input X.npz [option ...]",
+        usage="snn-compile MODEL.onnx [option ...]\n       snn-compile COMMAND ...",
         description=_DESCRIPTION,
-        epilog=_EXIT_CODES,
+        epilog=f"{_commands()}\n\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL.onnx", help="the trained network")
     for option, default, table, package in _NAMED:
-        known = f"{_known(table, package)} (default: {default})"
+        known = f"{registered(table, package)} (default: {default})"
         add(option, default=default, metavar="NAME", help=known)
     add(
         "--reparameterization",
@@ -178,7 +168,7 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         dest="formats",
         type=_names,
         metavar="NAME,...",
-        help=_known("FORMATS", "targets.formats") + " (default: the target's)",
+        help=registered("FORMATS", "targets.formats") + " (default: the target's)",
     )
     add(
         "--output",
@@ -198,17 +188,22 @@ def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="snn-compile run",
         description="Run a finished build, or a netx file, on samples.",
-        epilog=_EXIT_CODES,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("network", type=Path, metavar="BUILD_OR_NETWORK", help="a build folder or a netx file")
     add("--input", type=Path, required=True, metavar="X.npz", help="samples 'x', labels 'y'")
-    known = _known("ENGINES", "targets.engines") + " (default for a build: count)"
+    known = registered("ENGINES", "targets.engines") + " (default for a build: count)"
     add("--engine", metavar="NAME", help=known)
     add("--output", type=Path, metavar="Y.npz", help="file for the model's outputs 'y'")
     add("--debug", action="store_true", help="show the traceback of a bug")
     return parser
+
+
+def _commands() -> str:
+    lines = [f"  {name:8} {purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join(["commands, each with a --help of its own:", *lines])
 
 
 def _levels(word: str) -> int | None:
@@ -224,30 +219,3 @@ def _names(word: str) -> tuple[str, ...]:
     if "" in names:
         raise argparse.ArgumentTypeError(f"{word!r} is not a list of names")
     return names
-
-
-def _known(table: str, package: str) -> str:
-    """Return the names that the modules of a package register, found in their sources.
-
-    Importing them, as the registries do, would keep ``--help`` waiting for numpy and more.
-    """
-    spec = find_spec(package)
-    folders = (spec and spec.submodule_search_locations) or []
-    sources = sorted(file for folder in folders for file in Path(folder).glob("*.py"))
-    register = re.compile(rf'\b{table}\.register\("([^"]+)"\)')
-    names = [name for file in sources for name in register.findall(file.read_text("utf-8"))]
-    return ", ".join(sorted(names))
-
-
-@contextlib.contextmanager
-def _progress(*, is_quiet: bool) -> Iterator[Progress]:
-    """Give the function that the pipeline tells how far it is."""
-    if is_quiet or not sys.stderr.isatty():
-        yield lambda stage, done, total: None
-        return
-    from rich.console import Console
-
-    from toolchain.reporting.progress import progress_bars
-
-    with progress_bars(Console(stderr=True)) as progress:
-        yield progress

@@ -77,7 +77,8 @@ class Workplace:
         assert code == 2
         assert out == ""
         assert "Traceback" not in err
-        problem, *hint = err.splitlines()
+        problem, *hint, more = err.splitlines()
+        assert more.startswith("  more: snn-compile explain SNN-")
         assert len(hint) <= 1
         assert all(line.startswith("  hint: ") for line in hint)
         assert self.contents() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 
@@ -48,6 +49,13 @@ def test_node_and_hint_are_left_out_where_there_are_none(error):
 
     assert str(found) == f"{STAGES[error.__name__]}: there are no samples"
     assert (found.problem, found.node, found.hint) == ("there are no samples", None, None)
+
+
+def test_every_class_has_a_code_of_its_own():
+    codes = [error.code for error in CLASSES]
+
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"SNN-[A-Z]+", code) for code in codes)
 
 
 def test_the_stages_are_those_of_the_classes():

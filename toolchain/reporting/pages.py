@@ -9,16 +9,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from toolchain.engine import ENGINES
 from toolchain.errors import CompileError, UnsupportedOpError
 from toolchain.ops import describe_operators
 from toolchain.report import Energy, LayerReport, Report, Rung
-from toolchain.target import FORMATS, TARGETS, Limit, Target
-
-_OWN_PACKAGES = ("toolchain", "targets")
+from toolchain.reporting.explanations import Explanation, explanations
+from toolchain.target import TARGETS, Limit, Target
 
 _ERRORS = """\
 # Errors
@@ -29,7 +28,9 @@ Everything that a user can cause is a `CompileError`. The command prints it and 
 code 2, and leaves no artifact. Exit code 1 is a bug in snn-compile; `--debug` shows where.
 
 A message has the stage, the node of the model (or the file, or the population) that it is
-about, what was found and what is allowed; where there is a way out, a second line names one:
+about, what was found and what is allowed; where there is a way out, a second line names one.
+The last line names the code of the error, which stays the same from version to version;
+`snn-compile explain CODE` prints what this page says about it.
 """
 
 _EXAMPLE = UnsupportedOpError(
@@ -39,8 +40,8 @@ _EXAMPLE = UnsupportedOpError(
 )
 
 _ERROR_TABLE = """\
-In Python, `problem`, `node` and `hint` are attributes of the exception. The classes are in
-`toolchain.errors`; a class that only one file raises is in that file.
+In Python, `code`, `problem`, `node` and `hint` are attributes of the exception. The classes are
+in `toolchain.errors`; a class that only one file raises is in that file.
 """
 
 _TARGETS = """\
@@ -70,6 +71,7 @@ from version to version; new ones may be added. What is not known is `null`.
 | 1 | A bug in snn-compile; `--debug` shows where. |
 | 2 | The model cannot be compiled as asked, or the arguments are wrong; nothing was written. |
 | 3 | A rung broke its promise; the build was written, and its report says which and where. |
+| 4 | `check` found what stops the model, or `doctor` what has to be mended. |
 | 130 | Interrupted from the keyboard; nothing was written. |
 
 The file in the build folder has two keys more than what is printed: `written_by`, the version
@@ -82,13 +84,16 @@ models. Energy is *modelled* from these counts. Nothing is measured on a chip.
 
 def describe_errors() -> str:
     """Return the page ``docs/errors.md``."""
+    explained = explanations()
     rows = [
-        f"| {_class(error)} | {error.stage} | {_summary(error)} | 2 |"
-        for error in _subclasses(CompileError)
+        f"| `{e.code}` | {_class(e.error)} | {e.error.stage} | {_cell(e.meaning)} | 2 |"
+        for e in explained
     ]
-    table = ["| class | stage | raised when | exit code |", "|---|---|---|---|", *rows]
-    message = [f"    {line}" for line in str(_EXAMPLE).splitlines()]
-    return "\n".join([_ERRORS, *message, "", _ERROR_TABLE, *table, ""])
+    head = ["| code | class | stage | raised when | exit code |", "|---|---|---|---|---|"]
+    more = f"  more: snn-compile explain {_EXAMPLE.code}"
+    message = [f"    {line}" for line in (*str(_EXAMPLE).splitlines(), more)]
+    sections = map(_error_section, explained)
+    return "\n".join([_ERRORS, *message, "", _ERROR_TABLE, *head, *rows, "", *sections])
 
 
 def describe_targets() -> str:
@@ -158,14 +163,11 @@ def _target(target: Target) -> str:
     )
 
 
-def _subclasses(kind: type[CompileError]) -> Iterable[type[CompileError]]:
-    """Yield the errors of both packages, once everything that registers is imported."""
-    for registry in (FORMATS, ENGINES, TARGETS):
-        list(registry)
-    for error in kind.__subclasses__():
-        if error.__module__.split(".")[0] in _OWN_PACKAGES:
-            yield error
-            yield from _subclasses(error)
+def _error_section(explanation: Explanation) -> str:
+    ways = [textwrap.fill(f"- {w}", 96, subsequent_indent="  ") for w in explanation.ways_out]
+    paragraphs = (explanation.meaning, explanation.why, "Ways out:")
+    texts = [textwrap.fill(text, 96) + "\n" for text in paragraphs]
+    return "\n".join([f"## {explanation.code}\n", *texts, *ways, ""]).replace("``", "`")
 
 
 def _class(error: type[CompileError]) -> str:
@@ -174,19 +176,15 @@ def _class(error: type[CompileError]) -> str:
     return f"`{error.__name__}`{also}"
 
 
-def _summary(kind: type) -> str:
-    return _one_line((inspect.getdoc(kind) or "").partition("\n\n")[0])
-
-
 def _attributes(kind: type) -> dict[str, str]:
     """Return what the docstring of a class says about each attribute."""
     section = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
     section = re.split(r"\n(?=\S)", section)[0]
     entries = re.findall(r"^    (\w+): (.*(?:\n {6,}.*)*)", section, re.MULTILINE)
-    return {name: _one_line(text) for name, text in entries}
+    return {name: _cell(text) for name, text in entries}
 
 
-def _one_line(text: str) -> str:
+def _cell(text: str) -> str:
     """Return a docstring's text as Markdown that fits into a cell of a table."""
     return " ".join(text.split()).replace("``", "`").replace("`None`", "`null`")
 

@@ -1,0 +1,64 @@
+"""What the commands share of the terminal: text, progress, and names for ``--help``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeAlias
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def show(text: str, stream: TextIO | None = None) -> None:
+    """Print a text; who read it may have left, which is no failure."""
+    stream = stream or sys.stdout
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def show_rich(content: RenderableType) -> None:
+    """Print what `rich` lays out, as wide as the terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        console.print(content)
+    show(capture.get().rstrip("\n"))
+
+
+@contextlib.contextmanager
+def progress_shown(*, is_quiet: bool) -> Iterator[Progress]:
+    """Give the function that the pipeline tells how far it is."""
+    if is_quiet or not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+
+    from toolchain.reporting.progress import progress_bars
+
+    with progress_bars(Console(stderr=True)) as progress:
+        yield progress
+
+
+def registered(table: str, package: str) -> str:
+    """Return the names that the modules of a package register, found in their sources.
+
+    Importing them, as the registries do, would keep ``--help`` waiting for numpy and more.
+    """
+    spec = find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or []
+    sources = sorted(file for folder in folders for file in Path(folder).glob("*.py"))
+    register = re.compile(rf'\b{table}\.register\("([^"]+)"\)')
+    names = [name for file in sources for name in register.findall(file.read_text("utf-8"))]
+    return ", ".join(sorted(names))

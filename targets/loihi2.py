@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolchain.ir.features import NO_DECAY, OWN_THRESHOLDS
+from toolchain.ir.features import NEURON_PROGRAM, NO_DECAY, OWN_THRESHOLDS
 from toolchain.target import TARGETS, Limit, Target
 
 _LIF = "docstring of PyLifModelBitAcc, lava-nc 0.10"
@@ -32,6 +32,9 @@ TARGETS.register("loihi2")(
             "model can",
             OWN_THRESHOLDS: "neurons of one population can have different thresholds, as in "
             "Lava's model",
+            NEURON_PROGRAM: "the radix lowering needs neuron programs (microcode) that double "
+            "their sum in every step and hold constants of 24 bits; they exist for our "
+            "simulator and Lava's on a CPU, not for the chip",
         },
     )
 )

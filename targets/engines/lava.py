@@ -5,7 +5,6 @@ from __future__ import annotations
 from targets.formats.lava_process import run_on_lava
 from targets.lava_compat import INSTALL_LINES, missing_for_lava
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
-from toolchain.fixedpoint import INPUT_SHIFT
 
 _SAMPLES_MAX = 4
 
@@ -13,9 +12,9 @@ _SAMPLES_MAX = 4
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     circuit = program.circuit
     result = run_on_lava(circuit, inputs, record=circuit.windows if trace else ())
-    if result.outputs is None:
+    if circuit.readout is None or result.outputs is None:
         raise ValueError("the circuit has no readout")
-    return Execution(readout=result.outputs >> INPUT_SHIFT, spikes=result.spikes)
+    return Execution(readout=result.outputs >> circuit.readout.shift, spikes=result.spikes)
 
 
 def missing() -> str | None:

@@ -6,7 +6,6 @@ import numpy as np
 
 from targets.simulator.step import Activity, SampleResult, run_samples
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
-from toolchain.fixedpoint import INPUT_SHIFT
 from toolchain.ir.mapped import Circuit
 
 
@@ -16,7 +15,7 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     result = run_samples(circuit, inputs, record=record)
     activity = result.activity
     return Execution(
-        readout=result.readout >> INPUT_SHIFT if result.readout is not None else np.zeros(0),
+        readout=_weight_units(circuit, result),
         counts=result.counts,
         spikes=result.trace.spikes,
         spikes_total=np.sum(list(activity.spikes.values()), axis=0),
@@ -28,6 +27,13 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
             + _strays(circuit, result)
         ),
     )
+
+
+def _weight_units(circuit: Circuit, result: SampleResult) -> Ints:
+    """Return the readout in weight units; nothing where there is none."""
+    if circuit.readout is None or result.readout is None:
+        return np.zeros(0, np.int64)
+    return result.readout >> circuit.readout.shift
 
 
 def _strays(circuit: Circuit, result: SampleResult) -> int:

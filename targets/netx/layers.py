@@ -27,12 +27,15 @@ from targets.netx.weights import (
 from toolchain.ir.convolution import output_size
 from toolchain.ir.mapped import (
     ConvSynapse,
+    Delta,
     DenseSynapse,
     Injection,
     IntArray,
     Lif,
     Population,
     Shape,
+    Sigma,
+    SigmaDelta,
     Source,
     SparseSynapse,
     Synapse,
@@ -108,7 +111,9 @@ class Chain:
         """Append a block."""
         self.populations.append(population)
         self.synapses += synapses
-        self.message_bits = 0 if isinstance(population, Lif) else population.message_bits
+        self.message_bits = (
+            population.message_bits if isinstance(population, Delta | SigmaDelta | Sigma) else 0
+        )
 
 
 def _read_input(chain: Chain, layer: Fields) -> None:

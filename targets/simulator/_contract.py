@@ -16,7 +16,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from toolchain.errors import RangeError, VerifyError
-from toolchain.fixedpoint import DECAY_UNITY
+from toolchain.fixedpoint import DECAY_UNITY, STATE_LIMIT
 from toolchain.ir.convolution import output_size
 from toolchain.ir.mapped import (
     Circuit,
@@ -32,10 +32,12 @@ from toolchain.ir.mapped import (
     SparseSynapse,
     Synapse,
 )
+from toolchain.ir.radix import Radix, RadixMax
 
 _EXPONENTS = range(-31, 32)
 _INT32_LIMIT = 1 << 31
 _GEOMETRY_LIMIT = 127
+_PLACES_MAX = 16
 
 
 def check_circuit(circuit: Circuit) -> None:
@@ -133,6 +135,24 @@ def _(population: Delta | SigmaDelta) -> None:
 @_check_population.register
 def _(sigma: Sigma) -> None:
     _require_range(sigma.message_bits, range(1, 33), "message_bits", sigma.name)
+
+
+@_check_population.register
+def _(radix: Radix) -> None:
+    name = radix.name
+    _require_range(radix.start, range(_INT32_LIMIT), "start", name)
+    _require_range(radix.places, range(_PLACES_MAX + 1), "places", name)
+    _require_range(radix.interval, range(max(radix.places, 1), _INT32_LIMIT), "interval", name)
+    limit = (STATE_LIMIT - 1 >> max(radix.places - 1, 0)) + 1
+    _require_range(radix.threshold, range(1, limit), "threshold", name)
+    for what, value in (("bias", radix.bias), ("ceiling", radix.ceiling)):
+        _require_range(value, range(-STATE_LIMIT, STATE_LIMIT), what, name)
+
+
+@_check_population.register
+def _(radix_max: RadixMax) -> None:
+    _require_range(radix_max.start, range(_INT32_LIMIT), "start", radix_max.name)
+    _require_range(radix_max.interval, range(1, _INT32_LIMIT), "interval", radix_max.name)
 
 
 def _check_ends(circuit: Circuit, synapse: Synapse) -> None:

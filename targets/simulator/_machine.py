@@ -16,6 +16,7 @@ from targets.simulator._contract import check_circuit
 from targets.simulator._emission import Current, Emission, add_currents
 from targets.simulator._fan_out import fan_out
 from targets.simulator._lif import LifState
+from targets.simulator._radix import RadixMaxState, RadixState
 from targets.simulator._sigma_delta import DeltaState, SigmaState
 from targets.simulator._synapses import carriers
 from toolchain.errors import VerifyError
@@ -31,6 +32,7 @@ from toolchain.ir.mapped import (
     SigmaDelta,
     Synapse,
 )
+from toolchain.ir.radix import Radix, RadixMax
 
 Emissions = Mapping[str, Emission | None]
 Writes = Mapping[str, npt.NDArray[np.int32]]
@@ -198,3 +200,13 @@ def _(population: Delta | SigmaDelta, neurons: int, batch: int) -> State:
 @_rest.register
 def _(population: Sigma, neurons: int, batch: int) -> State:
     return SigmaState(population, neurons, batch)
+
+
+@_rest.register
+def _(population: Radix, neurons: int, batch: int) -> State:
+    return RadixState(population, neurons, batch)
+
+
+@_rest.register
+def _(population: RadixMax, neurons: int, batch: int) -> State:
+    return RadixMaxState(population, neurons, batch)

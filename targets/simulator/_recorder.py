@@ -12,6 +12,7 @@ from targets.simulator._layout import from_rows
 from targets.simulator._machine import Machine
 from toolchain.errors import UnknownNameError
 from toolchain.ir.mapped import Circuit, Delta, Lif, Population
+from toolchain.ir.radix import Radix, RadixMax
 
 Record: TypeAlias = Mapping[str, Collection[str]]
 
@@ -20,7 +21,7 @@ SPIKES = "spikes"
 
 def recordable(population: Population) -> tuple[str, ...]:
     """Return what can be recorded of ``population``."""
-    if isinstance(population, Lif):
+    if isinstance(population, Lif | Radix | RadixMax):
         return ("u", "v", SPIKES)
     return (SPIKES,) if isinstance(population, Delta) else ("v", SPIKES)
 
@@ -32,7 +33,8 @@ class Recorder:
         self._machine = machine
         self._arrays: dict[str, dict[str, npt.NDArray[Any]]] = {"u": {}, "v": {}, SPIKES: {}}
         for name, what in record.items():
-            kind = np.bool_ if isinstance(machine.circuit.nodes[name], Lif) else np.int32
+            is_binary = isinstance(machine.circuit.nodes[name], Lif | Radix | RadixMax)
+            kind = np.bool_ if is_binary else np.int32
             for register in what:
                 self._arrays[register][name] = np.zeros(
                     (batch, time_steps, machine.neurons[name]),

@@ -59,7 +59,9 @@ def run(
     return SampleResult(
         readout=readout.values(),
         counts={
-            name: _over_copies(tally.inside[name], circuit.nodes[name].shape, window)
+            name: _over_copies(
+                tally.numbers.get(name, tally.inside[name]), circuit.nodes[name].shape, window
+            )
             for name, window in counted.items()
         },
         activity=of_samples,
@@ -108,7 +110,9 @@ def counted_windows(circuit: Circuit, count: Collection[str] | None) -> dict[str
     return {n: window for n, window in circuit.windows.items() if count is None or n in count}
 
 
-def _over_copies(rows: Counts, shape: Shape, window: Window) -> npt.NDArray[np.int32]:
+def _over_copies(
+    rows: Counts | IntArray, shape: Shape, window: Window
+) -> npt.NDArray[np.int32]:
     """Add up the copies of each unit, ``(samples, neurons)`` to ``(samples, *graph shape)``."""
     kind = np.result_type(rows, np.min_scalar_type(window.copies * window.length))
     sums = add_copies(rows.astype(kind, copy=False), window.copies)

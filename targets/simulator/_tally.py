@@ -24,6 +24,8 @@ class Tally:
         inside: Spikes within the population's window, or at any time if it has none,
             ``(samples, neurons)`` by population.
         outside: Spikes outside of the window, by population, where there were any.
+        numbers: What the spikes within the window add up to, of populations whose window holds
+            binary numbers.
     """
 
     def __init__(
@@ -54,6 +56,11 @@ class Tally:
         ]
         self.inside: dict[str, Counts] = {name: self._zeros(name) for name in machine.states}
         self.outside: dict[str, Counts] = {}
+        self.numbers: dict[str, IntArray] = {
+            name: np.zeros(self.inside[name].shape, np.int64)
+            for name, window in windows.items()
+            if window.is_radix
+        }
 
     def add(self, t: int) -> None:
         """Count what the machine sent in step ``t``."""
@@ -63,6 +70,8 @@ class Tally:
                 counts, rows = self._place(name, t)
                 has_sent = sent.values if sent.values.dtype == np.bool_ else sent.values != 0
                 counts[rows] += has_sent.view(np.uint8)
+                if name in self.numbers and counts is self.inside[name]:
+                    self.numbers[name][rows] += has_sent * self._worth(name, t)
         if self._period is not None:
             for so_far, now in zip(self._so_far, self._overflows(), strict=True):
                 for name, overflows in now.items():
@@ -100,6 +109,13 @@ class Tally:
         if name not in self.outside:
             self.outside[name] = self._zeros(name)
         return self.outside[name], self._rows(None, t)
+
+    def _worth(self, name: str, t: int) -> int:
+        """Return what a spike of step ``t``, within a window of binary numbers, stands for."""
+        window = self._windows[name]
+        elapsed = t - window.start
+        place = elapsed if self._period is None else elapsed % self._period
+        return 1 << (window.length - 1 - place)
 
     def _rows(self, window: Window | None, t: int) -> slice:
         """Return the rows of the samples that step ``t`` belongs to; none if it is nobody's."""

@@ -69,8 +69,8 @@ class RadixMax:
     """Neurons that pass on the largest of several binary numbers, one step later.
 
     Input ``i`` has the weight ``2**i``, so that the current ``a`` is a mask of the inputs that
-    spike. ``u`` is a mask of those that are still candidates. In step ``p`` of the cycle, as for
-    `Radix`::
+    spike. ``u`` is a mask of those that are still candidates. In step ``p`` of the cycle, as
+    for `Radix`::
 
         u = all ones               where p == 0
         s = (u & a) != 0

@@ -349,9 +349,10 @@ def _on_host(step: HostOp, x: Floats) -> Floats:
         return np.maximum(x, 0)
     if step.function == "sigmoid":
         return 1 / (1 + np.exp(-x))
+    if step.function == "affine":
+        return step.factor * x + step.shift
     if step.function == "round":
-        steps = np.clip(np.rint((x - step.zero) / step.step), step.low, step.high)
-        return step.zero + step.step * steps
+        return np.clip(np.rint(x), step.low, step.high)
     if step.function == "argmax":
         keep = step.keep_axis and step.axis is not None
         return x.argmax(axis=1 if step.axis is None else step.axis + 1, keepdims=keep).astype(

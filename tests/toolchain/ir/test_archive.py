@@ -27,6 +27,7 @@ from toolchain.ir.mapped import (
     SparseSynapse,
     Window,
 )
+from toolchain.ir.radix import Radix, RadixMax
 from toolchain.ir.text import print_graph
 
 
@@ -45,6 +46,10 @@ def everything():
             Delta(name="c", shape=(3,), threshold=4),
             SigmaDelta(name="d", shape=(3,), threshold=4, bias=np.array([0, 300, -5])),
             Sigma(name="e", shape=(3,)),
+            Radix(
+                name="f", shape=(3,), start=3, interval=4, places=2, bias=np.array([1, 2, 3])
+            ),
+            RadixMax(name="g", shape=(3,), start=6, interval=4),
         ),
         synapses=(
             SparseSynapse(name="xa", source="x", target="a", weight=sparse, weight_exponent=-3),
@@ -63,8 +68,8 @@ def everything():
         input="x",
         period=np.int64(9),
         latency=12,
-        windows={"b": Window(3, 4, copies=2), "type": Window(1, 1)},
-        readout=Readout("b", 11),
+        windows={"b": Window(3, 4, copies=2), "type": Window(1, 1, is_radix=True)},
+        readout=Readout("b", 11, shift=0),
     )
 
 

@@ -57,22 +57,39 @@ def _inside(folder: Path, location: str, tensor: str) -> Path:
     absolute = PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor
     if not location or absolute or ".." in parts or "\0" in location:
         raise ImportModelError(
-            f"has its data in {location!r}; a file in the model's folder is supported",
+            f"has its data in {_shown(location)}; a file in the model's folder is supported",
             node=tensor,
             hint="save the model with its weights inside, or beside it",
         )
-    file = (folder / location).resolve()
+    try:
+        file = (folder / location).resolve()
+        is_there = file.is_file()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        why = getattr(error, "strerror", None) or "too many levels of symbolic links"
+        raise ImportModelError(
+            f"has its data in {_shown(location)}, which cannot be found: {why.lower()}",
+            node=tensor,
+        ) from None
     if not file.is_relative_to(folder):
         raise ImportModelError(
-            f"has its data in {location!r}, which leads out of the model's folder", node=tensor
+            f"has its data in {_shown(location)}, which leads out of the model's folder",
+            node=tensor,
         )
-    if not file.is_file():
+    if not is_there:
         raise ImportModelError(
-            f"has its data in {location!r}, and there is no such file in the model's folder",
+            f"has its data in {_shown(location)}, and there is no such file in the model's "
+            "folder",
             node=tensor,
             hint="copy the file from where the model comes from",
         )
     return file
+
+
+def _shown(location: str) -> str:
+    return repr(location if len(location) <= _SHOWN_MAX else f"{location[:_SHOWN_MAX]}...")
+
+
+_SHOWN_MAX = 200
 
 
 def _read(file: Path, entries: dict[str, str], tensor: onnx.TensorProto) -> bytes:
@@ -97,7 +114,7 @@ def _read(file: Path, entries: dict[str, str], tensor: onnx.TensorProto) -> byte
 def _check_size(tensor: onnx.TensorProto, file: Path) -> None:
     try:
         onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError):
         raise ImportModelError(
             f"has shape {tuple(tensor.dims)}, which does not fit the {len(tensor.raw_data)} "
             f"bytes in {file.name!r}",

@@ -147,16 +147,16 @@ def _is_text(message: Message) -> bool:
 
 
 def _bytes(path: Path) -> bytes:
-    if not path.is_file():
-        raise ImportModelError(
-            "is a folder" if path.is_dir() else "there is no such file", node=str(path)
-        )
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise ImportModelError(
-            f"has {path.stat().st_size} bytes; up to {_LARGEST_BYTES} are supported",
-            node=str(path),
-        )
     try:
+        if not path.is_file():
+            raise ImportModelError(
+                "is a folder" if path.is_dir() else "there is no such file", node=str(path)
+            )
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise ImportModelError(
+                f"has {path.stat().st_size} bytes; up to {_LARGEST_BYTES} are supported",
+                node=str(path),
+            )
         return path.read_bytes()
     except OSError as error:
         raise ImportModelError(

@@ -113,6 +113,23 @@ def test_a_missing_file_is_named(tmp_path):
     assert error.value.node == "w"
 
 
+@pytest.mark.parametrize("location", ["x" * 300, "x/" * 3000 + "y"], ids=["name", "path"])
+def test_a_path_longer_than_any_is_refused_in_few_words(tmp_path, location):
+    with pytest.raises(ImportModelError, match="cannot be found: file name too long") as error:
+        import_model(saved(tmp_path, location))
+
+    assert error.value.node == "w"
+    assert len(str(error.value)) < 1000
+
+
+def test_a_link_to_itself_is_refused(tmp_path):
+    path = saved(tmp_path)
+    (tmp_path / "weights.bin").symlink_to("weights.bin")
+
+    with pytest.raises(ImportModelError, match=r"there is no such file|symbolic links"):
+        import_model(path)
+
+
 @pytest.mark.parametrize(
     ("offset", "length"), [(8, None), (0, 1000), (-4, None), ("x", None), (0, -1), (1000, None)]
 )

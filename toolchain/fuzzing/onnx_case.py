@@ -1,0 +1,152 @@
+"""One damaged ONNX model: refused, or imported as what onnxruntime computes."""
+
+from __future__ import annotations
+
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from toolchain.errors import CompileError
+from toolchain.frontend import ImportedModel, import_model
+from toolchain.fuzzing import (
+    damaged_attributes,
+    damaged_declarations,
+    damaged_nodes,
+    damaged_tensors,
+)
+from toolchain.fuzzing.damaged_bytes import damage_bytes
+from toolchain.fuzzing.networks import draw_network
+from toolchain.ir.node import Array
+from toolchain.ir.reference import run
+from toolchain.ir.verify import verify
+
+TOLERANCE = 1e-4
+"""Largest difference from onnxruntime, relative to the largest magnitude in the network."""
+
+_GROUPS = (
+    damaged_attributes.DAMAGES,
+    damaged_nodes.DAMAGES,
+    damaged_tensors.DAMAGES,
+    damaged_declarations.DAMAGES,
+)
+_SUBTLE = (
+    damaged_attributes.nudge_attribute,
+    damaged_nodes.bypass_node,
+    damaged_nodes.double_node,
+    damaged_nodes.insert_node,
+    damaged_nodes.join_values,
+    damaged_nodes.rewire_input,
+    damaged_tensors.overwrite,
+    damaged_tensors.reshape,
+    damaged_declarations.change_opset,
+)
+"""After which a model is still valid often enough."""
+
+_COUNTS = (0, 1, 1, 1, 1, 1, 2, 2, 3)
+_RUN_ELEMENTS = 2**18
+"""Elements of one sample's values up to which the network is run."""
+
+_SAMPLES = 2
+_MODEL = "model.onnx"
+
+
+def run_onnx_case(seed: int, folder: Path) -> str:
+    """Import the model of a seed, and compare what it computes.
+
+    Returns:
+        ``"refused ..."`` with the class of the error, or how far the model came.
+
+    Raises:
+        AssertionError: The graph is not what onnxruntime computes.
+    """
+    random = Random(f"onnx {seed}")
+    path = folder / _MODEL
+    path.write_bytes(damaged_model(random, folder))
+    try:
+        model = import_model(path)
+    except CompileError as error:
+        return f"refused {type(error).__name__}"
+    verify(model.graph)
+    if sum(math.prod(shape) for shape in model.graph.shapes.values()) > _RUN_ELEMENTS:
+        return "imported"
+    return compared(model, random)
+
+
+def damaged_model(random: Random, folder: Path) -> bytes:
+    """Return the bytes of a model, damaged in up to three places, beside files of weights."""
+    model = draw_network(random)
+    if random.random() < _LARGE_SHARE:
+        model = _structure(random) or model
+    for _ in range(random.choice(_COUNTS)):
+        if model.graph.node:
+            group = _SUBTLE if random.random() < _SUBTLE_SHARE else random.choice(_GROUPS)
+            random.choice(group)(random, model, folder)
+    if random.random() < _DEEP_SHARE and model.graph.node:
+        damaged_nodes.deepen(random, model, folder)
+    content = model.SerializeToString()
+    return damage_bytes(random, content) if random.random() < _BYTES_SHARE else content
+
+
+_SUBTLE_SHARE = 0.5
+_LARGE_SHARE = 0.003
+_DEEP_SHARE = 0.003
+_BYTES_SHARE = 0.1
+
+
+def _structure(random: Random) -> onnx.ModelProto | None:
+    """Return one of the large networks without weights that the onnx wheel brings."""
+    spec = find_spec("onnx")
+    root = Path(spec.origin).parent if spec is not None and spec.origin else Path()
+    files = sorted((root / "backend/test/data/light").glob("light_*.onnx"))
+    return onnx.load(random.choice(files)) if files else None
+
+
+def compared(model: ImportedModel, random: Random) -> str:
+    """Compare an imported graph with onnxruntime on samples.
+
+    Raises:
+        AssertionError: They differ.
+    """
+    numbers = np.random.default_rng(random.getrandbits(32))
+    shape = (_SAMPLES, *model.input_shape)
+    dtype = np.dtype(model.input_dtype)
+    x = numbers.normal(size=shape) if dtype.kind == "f" else numbers.integers(0, 9, shape)
+    try:
+        wanted = _run_onnxruntime(model, x.astype(dtype))
+    except Exception:
+        return "imported, and not run by onnxruntime"
+    with np.errstate(all="ignore"):
+        found = run(model.graph, x)
+    require_equal(found, wanted)
+    return "compared"
+
+
+def require_equal(found: Array, wanted: Array) -> None:
+    """Compare two outputs.
+
+    Raises:
+        AssertionError: They differ by more than `TOLERANCE` of the largest output.
+    """
+    if found.shape != wanted.shape:
+        raise AssertionError(f"outputs are {found.shape}, and {wanted.shape} in onnxruntime")
+    if not np.isfinite(wanted).all():
+        return
+    scale = max(float(np.abs(wanted).max(initial=0)), 1.0)
+    difference = float(np.abs(found - wanted).max(initial=0))
+    if not difference <= TOLERANCE * scale:
+        raise AssertionError(f"outputs differ by {difference:g} of {scale:g}")
+
+
+def _run_onnxruntime(model: ImportedModel, x: Array) -> Array:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.model_bytes, options)
+    rows = [session.run([model.output_name], {model.input_name: row[None]})[0] for row in x]
+    return np.concatenate(rows).astype(np.float64)

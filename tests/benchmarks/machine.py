@@ -6,11 +6,23 @@ import os
 import platform
 import sys
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PACKAGES = ("numpy", "scipy", "onnxruntime", "lava-nc", "lava-dl")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "openvino",
+    "lava-nc",
+    "lava-dl",
+    "torch",
+    "spikingjelly",
+    "snntorch",
+    "norse",
+    "sinabs",
+)
 
 
 def restrict_to(threads: int) -> None:
@@ -32,13 +44,21 @@ def describe_machine(threads: int) -> str:
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    versions = ", ".join(filter(None, map(_versioned, PACKAGES)))
     return (
         f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, restricted to "
         f"{threads} cores and {threads} threads, load {load} at the start\n"
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         f"{versions}, {datetime.now(timezone.utc):%Y-%m-%d}"
     )
+
+
+def _versioned(package: str) -> str:
+    """Return name and version of a package, nothing if it is not installed."""
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""
 
 
 def write(text: str) -> None:

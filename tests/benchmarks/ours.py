@@ -1,0 +1,76 @@
+"""The networks in the engines of snn-compile."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from contest import Contender
+from networks import Floats
+
+if TYPE_CHECKING:
+    from toolchain.engine import Program
+    from toolchain.ir.graph import Graph
+
+TARGET = "loihi2"
+STEP_BATCH = 8
+"""Samples of a turn of the step engine, which keeps every spike of every population."""
+
+
+def imported(model: onnx.ModelProto) -> Graph:
+    """Return the imported graph of a model."""
+    from toolchain.frontend import import_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        onnx.save(model, path)
+        return import_model(path).graph
+
+
+def compiled(graph: Graph, calibration: Floats, *, levels: int, lowering: str) -> Program:
+    """Take an imported graph through all phases, without files and without the ladder."""
+    from toolchain.engine import Program
+    from toolchain.target import TARGETS
+    from toolchain.testing import compile_network
+
+    target = TARGETS[TARGET]
+    stages = compile_network(graph, calibration, target, levels=levels, lowering=lowering)
+    return Program(stages.quantized, stages.circuit)
+
+
+def engine(name: str, program: Program, x: Floats, *, trace: bool = False) -> Contender:
+    """Return an engine that runs samples, encoded beforehand."""
+    from toolchain.engine import ENGINES
+
+    inputs, run = encoded(program, x), ENGINES[name].run
+    title = f"{name} engine, {levels_of(program)} levels"
+    return Contender(title, len(x), lambda: run(program, inputs, trace=trace))
+
+
+def encoded(program: Program, x: Floats) -> Any:
+    """Return samples as the integers that a program takes."""
+    from toolchain.ir.reference import encode
+
+    return encode(program.graph.input, x).astype(np.int64)
+
+
+def levels_of(program: Program) -> int:
+    """Return the levels of the first population."""
+    from toolchain.ir.snn import Spiking
+
+    return program.graph.of_type(Spiking)[0].levels
+
+
+def require_agreement(program: Program, x: Floats) -> None:
+    """Stop if count and step engine do not give the same integers."""
+    from toolchain.engine import ENGINES
+
+    inputs = encoded(program, x)
+    counted, stepped = (
+        ENGINES[name].run(program, inputs, trace=False).readout for name in ("count", "step")
+    )
+    if not np.array_equal(counted, stepped):
+        raise SystemExit("not measured: the engines do not give the same integers")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -55,7 +56,8 @@ def writing_build(folder: Path) -> Iterator[Path]:
     """Give a new folder to write a build into, which becomes ``folder`` at the end.
 
     An exception removes the new folder and leaves everything as it was. What is written must
-    hold a ``report.json`` with an object, which gets ``written_by`` and ``manifest``.
+    hold a ``report.json`` with an object, which gets ``written_by``, ``manifest`` and
+    ``sha256``.
 
     Raises:
         OutputFolderError: The folder cannot be written or holds something else; the message
@@ -128,6 +130,11 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def _report(folder: Path) -> dict[str, Any] | None:
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
@@ -178,7 +185,9 @@ def _sign(folder: Path) -> None:
     if not path.is_file():
         raise ValueError(f"a build without {REPORT}")
     report = json.loads(path.read_text(encoding="utf-8"))
-    report |= {"written_by": WRITTEN_BY, "manifest": _files(folder)}
+    names = _files(folder)
+    digests = {name: digest_of(folder / name) for name in names if name != REPORT}
+    report |= {"written_by": WRITTEN_BY, "manifest": names, "sha256": digests}
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

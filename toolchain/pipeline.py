@@ -119,6 +119,17 @@ def compile_model(
     return _Compilation(options, progress, dump).run()
 
 
+def compile_stages(options: Options, *, progress: Progress = lambda *_: None) -> Stages:
+    """Compile an ONNX model without writing or verifying anything.
+
+    Raises:
+        CompileError: It cannot be compiled as asked.
+    """
+    compilation = _Compilation(options, progress, lambda _: None)
+    model = import_model(options.model)
+    return compilation.stages(model, compilation.calibration_samples(model), None)
+
+
 class _Compilation:
     def __init__(self, options: Options, progress: Progress, dump: Dump) -> None:
         self.options, self.progress, self.dump = options, progress, dump
@@ -131,21 +142,21 @@ class _Compilation:
         METHODS[options.method]
         _require_reparameterization(options.reparameterization)
         self.folder = options.output or default_folder(options.model, options.target)
-        require_replaceable(self.folder)
         self.warnings: list[str] = []
         _require_known(options.dump_after)
 
     def run(self) -> Report:
         """Compile, write and verify."""
         options = self.options
+        require_replaceable(self.folder)
         self.progress("import", 0, 1)
         model = import_model(options.model)
-        calibration = self._calibration_samples(model)
+        calibration = self.calibration_samples(model)
         test = calibration
         if options.test is not None:
             test = load_samples(options.test, model.input_shape, labelled=True)
         with writing_build(self.folder) as aside:
-            stages = self._stages(model, calibration, aside)
+            stages = self.stages(model, calibration, aside)
             refused = self._write(stages.program, aside)
             formats = tuple(name for name in self.formats if name not in refused)
             found = climb(stages, test, formats, refused, self.progress)
@@ -154,7 +165,8 @@ class _Compilation:
             _write_json(aside / REPORT, as_json(report))
         return report
 
-    def _calibration_samples(self, model: ImportedModel) -> Samples:
+    def calibration_samples(self, model: ImportedModel) -> Samples:
+        """Return the samples that thresholds are set on."""
         path = self.options.calibration or self.options.model.with_name("calibration.npz")
         if self.options.calibration is not None or path.exists():
             samples = load_samples(path, model.input_shape, labelled=None)
@@ -171,7 +183,8 @@ class _Compilation:
         )
         return synthetic_samples(model.input_shape, _SYNTHETIC_COUNT)
 
-    def _stages(self, model: ImportedModel, samples: Samples, folder: Path) -> Stages:
+    def stages(self, model: ImportedModel, samples: Samples, folder: Path | None) -> Stages:
+        """Compile."""
         context = Context(
             target=self.target,
             levels=self.options.levels or LEVELS_TRIED[0],

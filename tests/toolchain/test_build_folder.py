@@ -1,6 +1,7 @@
 """A build takes its place as a whole or not at all, and only ever that of a build of ours."""
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_the_report_says_who_wrote_it_and_what_belongs_to_it(tmp_path):
         "target": "loihi2",
         "written_by": WRITTEN_BY,
         "manifest": ["network.net", "report.json"],
+        "sha256": {"network.net": hashlib.sha256(b"weights").hexdigest()},
     }
 
 

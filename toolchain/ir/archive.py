@@ -26,7 +26,7 @@ from toolchain.ir import ann, graph, mapped, snn
 
 T = TypeVar("T")
 
-_DAMAGED = (
+DAMAGED = (
     OSError,
     EOFError,
     KeyError,
@@ -66,7 +66,7 @@ def load_archive(path: Path, kind: type[T]) -> T:
         thing = read_archive(str(path), _instance)
     except FileNotFoundError:
         raise InputDataError("there is no such file", node=str(path)) from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise _not_an_archive(path, kind) from error
     if not isinstance(thing, kind):
         raise _not_an_archive(path, kind)

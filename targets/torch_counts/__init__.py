@@ -1,0 +1,1 @@
+"""Count mode through torch: the same integers, on a GPU."""

@@ -35,6 +35,9 @@ _LARGEST_KNOWN = 1024
 _PRODUCTS_PER_ELEMENT = 64
 """Multiplications that take as long as making one element."""
 
+_EVALUATED_AS = {"DequantizeLinear": 21, "QuantizeLinear": 21}
+"""Oldest opset in which onnx computes an operator that means the same in older ones."""
+
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
@@ -222,7 +225,7 @@ def _evaluate(known: Resolved, node: onnx.NodeProto, file: ModelFile) -> dict[st
         list(inputs),
         [name for name in node.output if name],
         [node],
-        [onnx.helper.make_opsetid("", file.opset)],
+        [onnx.helper.make_opsetid("", max(file.opset, _EVALUATED_AS.get(node.op_type, 0)))],
     )
     try:
         with np.errstate(all="ignore"):

@@ -13,9 +13,9 @@ import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.constants import LARGEST_ELEMENTS, Resolved, resolve
+from toolchain.frontend.dependence import count_readers, dependent_nodes
 from toolchain.frontend.functions import EXIT, check_windows, importer_name, is_exit
 from toolchain.frontend.model_file import ModelFile, read_model, schema_of
-from toolchain.frontend.single_line import line_of_nodes
 from toolchain.ir.ann import Input, Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node, Shape
@@ -84,17 +84,17 @@ def import_model(path: Path) -> ImportedModel:
     if not graph.output:
         raise ImportModelError("has no output", node=str(file.path))
     sample, has_fixed_batch = _bind_batch(graph, file.path)
-    line = line_of_nodes(graph, sample.name)
-    if not any(graph.output[0].name in node.output for node in line):
+    dependent = dependent_nodes(graph, sample.name)
+    if not any(graph.output[0].name in node.output for node in dependent):
         raise ImportModelError(
             "does not depend on the network's input", node=graph.output[0].name
         )
-    for node in line:
+    for node in dependent:
         _require_importer(node)
-    check_windows(line)
-    known = resolve(file, sample.name, sample.type, line)
+    check_windows(dependent)
+    known = resolve(file, sample.name, sample.type, dependent)
     _check_declared(file)
-    nodes = _import_line(file, sample.name, line, known)
+    nodes = _import_nodes(file, sample.name, dependent, known)
     output_name = graph.output[0].name
     return ImportedModel(
         graph=nodes,
@@ -191,39 +191,70 @@ def _check_declared(file: ModelFile) -> None:
         ) from None
 
 
-def _import_line(
-    file: ModelFile, sample: str, line: Sequence[onnx.NodeProto], known: Resolved
+def _import_nodes(
+    file: ModelFile, sample: str, nodes: tuple[onnx.NodeProto, ...], known: Resolved
 ) -> Graph:
     graph = file.proto.graph
     names = tuple(node.name for node in graph.node)
     builder = GraphBuilder(taken=names)
     shape = (known.shape(sample) or ())[1:]
     entry = Input(name=builder.unused(sample), shape=shape, source_shape=shape)
+    readers = count_readers(graph, nodes)
     values = {sample: Value(builder.add(entry), shape)}
-    is_averaged = False
-    for node in line:
+    _pin(builder, values, (sample,), readers)
+    averaged: set[str] = set()
+    for node in nodes:
         call = _call(node, file.opset, known, values, builder)
-        value = IMPORTERS[importer_name(node)](call)
-        _require_batch(call, known.shape(call.output) or ())
-        _require_size(call, value)
-        if is_averaged:
-            _require_host(call, value, values)
-        is_averaged = is_averaged or is_exit(node)
-        values = {call.output: value}
+        made = _outputs_of(call, IMPORTERS[importer_name(node)](call), readers)
+        if not averaged.isdisjoint(node.input):
+            _require_host(call, made[call.output])
+        if is_exit(node) or not averaged.isdisjoint(node.input):
+            averaged.update(made)
+        values |= made
+        _pin(builder, values, tuple(made), readers)
     output = graph.output[0].name
-    nodes = builder.finish(values[output], output)
-    _refuse_mixture(nodes)
+    finished = builder.finish(values[output], output)
+    _refuse_mixture(finished)
     return Graph(
-        name=file.path.stem, nodes=nodes, source_nodes=names, constants=tuple(known.folded)
+        name=file.path.stem, nodes=finished, source_nodes=names, constants=tuple(known.folded)
     )
 
 
-def _require_host(call: Call, value: Value, before: Mapping[str, Value]) -> None:
+def _pin(
+    builder: GraphBuilder,
+    values: Mapping[str, Value],
+    names: Sequence[str],
+    readers: Mapping[str, int],
+) -> None:
+    """Keep the layout of what several nodes read: each has its own view of it."""
+    for name in names:
+        if readers[name] > 1:
+            builder.pin(values[name].node)
+
+
+def _outputs_of(
+    call: Call, made: Value | tuple[Value, ...], readers: Mapping[str, int]
+) -> dict[str, Value]:
+    """Return by name what the importer has made of the outputs that are read."""
+    made = made if isinstance(made, tuple) else (made,)
+    names = [name for name in call.node.output if name]
+    unknown = [name for name in names[len(made) :] if readers[name]]
+    if unknown:
+        call.refuse(
+            f"computes {unknown[0]!r} besides its first output, and something reads it",
+            "drop the additional output",
+        )
+    for value, shape in zip(made, call.output_shapes, strict=False):
+        _require_size(call, value, shape)
+    return dict(zip(names, made, strict=False))
+
+
+def _require_host(call: Call, value: Value) -> None:
     """Refuse what comes after the mean over the windows unless the host computes it."""
-    (read,) = before.values()
     is_host = call.builder.on_host(value) is not None
+    is_passed = any(isinstance(x, Value) and x.node == value.node for x in call.inputs)
     call.require(
-        is_host or value.node == read.node or isinstance(call.builder[value.node], Relu),
+        is_host or is_passed or isinstance(call.builder[value.node], Relu),
         f"stands after {EXIT}, where only the host computes",
         f"let {EXIT} be the last node, or the last before a softmax",
     )
@@ -241,23 +272,14 @@ def _refuse_mixture(nodes: Sequence[Node]) -> None:
         )
 
 
-def _require_batch(call: Call, shape: Shape) -> None:
-    call.require(
-        shape[:1] == (1,),
-        f"makes {shape} of a batch of one sample; the batch axis must stay the first",
-        "rearrange within the sample only",
-    )
-
-
-def _require_size(call: Call, value: Value) -> None:
+def _require_size(call: Call, value: Value, shape: Shape) -> None:
     """Refuse what differs from what ONNX infers: one of the two has misunderstood the node."""
     made = value.shape
     if call.builder.on_host(value) is None:
         made = call.builder.shape(value.node)
-    if value.shape != call.output_shape or math.prod(made) != value.size:
+    if value.shape != shape or math.prod(made) != value.size:
         raise ImportModelError(
-            f"{call.op_type} becomes {made}, seen as {value.shape}, and onnx infers "
-            f"{call.output_shape}",
+            f"{call.op_type} becomes {made}, seen as {value.shape}, and onnx infers {shape}",
             node=call.name,
         )
 
@@ -269,21 +291,32 @@ def _call(
     values: dict[str, Value],
     builder: GraphBuilder,
 ) -> Call:
-    shape = known.shape(node.output[0])
-    if shape is None or 0 in shape:
-        raise ImportModelError(
-            f"{node.op_type} has an output whose shape does not follow from that of its input, "
-            f"{known.shape(next(name for name in node.input if name in values))}",
-            node=node.name,
-            hint="use a larger input or a smaller kernel, and fixed shapes",
-        )
-    if math.prod(shape) > LARGEST_ELEMENTS:
-        raise ImportModelError(
-            f"{node.op_type} makes {math.prod(shape)} elements of one sample; "
-            f"{LARGEST_ELEMENTS} are supported",
-            node=node.name,
-            hint="use a smaller input",
-        )
+    shapes = []
+    for name in (name for name in node.output if name):
+        shape = known.shape(name)
+        if shape is None or 0 in shape:
+            read = next(name for name in node.input if name in values)
+            raise ImportModelError(
+                f"{node.op_type} has an output whose shape does not follow from that of its "
+                f"input, {known.shape(read)}",
+                node=node.name,
+                hint="use a larger input or a smaller kernel, and fixed shapes",
+            )
+        if math.prod(shape) > LARGEST_ELEMENTS:
+            raise ImportModelError(
+                f"{node.op_type} makes {math.prod(shape)} elements of one sample; "
+                f"{LARGEST_ELEMENTS} are supported",
+                node=node.name,
+                hint="use a smaller input",
+            )
+        if shape[:1] != (1,):
+            raise UnsupportedOpError(
+                f"{node.op_type} makes {shape} of a batch of one sample; the batch axis must "
+                "stay the first",
+                node=node.name,
+                hint="rearrange within the sample only",
+            )
+        shapes.append(shape[1:])
     inputs: list[CallInput] = []
     for name in node.input:
         if name in values:
@@ -296,6 +329,6 @@ def _call(
         schema=schema_of(node, opset),
         inputs=tuple(inputs),
         dtypes=tuple(known.dtype(name) if name else "" for name in node.input),
-        output_shape=shape[1:],
+        output_shapes=tuple(shapes),
         builder=builder,
     )

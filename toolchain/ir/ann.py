@@ -205,6 +205,20 @@ class Add(Node):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Concat(Node):
+    """Tensors one after the other along their first axis, the channels."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return ``(C, H, W)`` or ``(N,)`` with the channels of all inputs."""
+        rests = {shape[1:] for shape in inputs}
+        self._require(
+            len(inputs) > 0 and len(rests) == 1,
+            f"joins tensors of shapes {', '.join(map(str, inputs))}",
+        )
+        return (sum(shape[0] for shape in inputs), *rests.pop())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Affine(Node):
     """Elementwise ``y = scale * x + shift``: normalization of inputs and batches, averages.
 
@@ -279,8 +293,8 @@ class Relu(Node):
 class Staircase(Node):
     """Rounding to whole steps within limits: the quantizer of a quantized model.
 
-    ``y = clip(rint(x), low, high)``, halves to even; with ``rounds_down``, ``floor`` in place of
-    ``rint``. What a step stands for is an `Affine` before it and one behind it.
+    ``y = clip(rint(x), low, high)``, halves to even, or with ``floor`` in place of ``rint``.
+    What a step stands for is said by an `Affine` before it and one behind it.
 
     Attributes:
         low: Smallest value, a whole number or minus infinity.
@@ -313,22 +327,23 @@ class HostOp(Node):
     """An operation that the host runs on the outputs, after the chip.
 
     Attributes:
-        function: ``softmax``, ``log-softmax``, ``sigmoid``, ``argmax``, ``relu`` or ``round``,
-            which rounds to whole steps from ``zero``, halves to even.
+        function: ``softmax``, ``log-softmax``, ``sigmoid``, ``argmax``, ``relu``, ``affine``
+            (``factor * x + shift``) or ``round`` (``clip(rint(x), low, high)``, halves to
+            even).
         axis: Axis of the model's output without its batch axis; `None` for all of them
             together.
         keep_axis: Whether ``argmax`` keeps the axis it reduces, with length 1.
-        step: Of ``round``, > 0.
-        zero: Of ``round``: a value that is kept.
-        low: Of ``round``: least number of steps above ``zero``.
-        high: Of ``round``: largest number of steps above ``zero``.
+        factor: Of ``affine``.
+        shift: Of ``affine``.
+        low: Of ``round``.
+        high: Of ``round``.
     """
 
     function: str
     axis: int | None = None
     keep_axis: bool = True
-    step: float = 1.0
-    zero: float = 0.0
+    factor: float = 1.0
+    shift: float = 0.0
     low: float = -math.inf
     high: float = math.inf
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from toolchain.ir.ann import (
     Add,
     Affine,
+    Concat,
     Conv,
     Dense,
     HostOp,
@@ -109,6 +110,8 @@ def _by_window(node: Node, *inputs: Value) -> Value:
     """Compute a node in every window by itself, unless it knows of windows."""
     if isinstance(node, Add):
         return _sum(inputs)
+    if isinstance(node, Concat):
+        return _joined(inputs)
     (x,) = inputs
     if not isinstance(x, Windows) or isinstance(node, LmHt):
         return compute(node, x)
@@ -117,6 +120,18 @@ def _by_window(node: Node, *inputs: Value) -> Value:
     batch, windows = x.values.shape[:2]
     y = counts_of(compute(node, x.values.reshape(batch * windows, *x.values.shape[2:])))
     return Windows(y.reshape(batch, windows, *y.shape[1:]))
+
+
+def _joined(inputs: Sequence[Value]) -> Value:
+    """Put channels one after the other; what is the same in all windows goes into each."""
+    if not any(isinstance(x, Windows) for x in inputs):
+        return np.concatenate([counts_of(x) for x in inputs], axis=1)
+    windows = next(x.values.shape[1] for x in inputs if isinstance(x, Windows))
+    each = (
+        x.values if isinstance(x, Windows) else np.stack([counts_of(x)] * windows, axis=1)
+        for x in inputs
+    )
+    return Windows(np.concatenate(list(each), axis=2))
 
 
 def _sum(inputs: Sequence[Value]) -> Value:
@@ -210,6 +225,11 @@ def _(node: MaxPool, x: Value) -> Value:
 @compute.register
 def _(node: Add, *inputs: Value) -> Value:
     return _sum(inputs)
+
+
+@compute.register
+def _(node: Concat, *inputs: Value) -> Value:
+    return _joined(inputs)
 
 
 @compute.register

@@ -10,6 +10,7 @@ from toolchain.errors import VerifyError
 from toolchain.ir.ann import (
     Add,
     Affine,
+    Concat,
     Conv,
     Dense,
     HostOp,
@@ -40,7 +41,7 @@ _ACTIVATIONS = (Relu, Staircase, LmHt, Spiking)
 _SINGLE = (OrPool, IntegrateFire, ThresholdBank, RadixPool, RadixFire)
 
 ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
-    Phase.IMPORT: (*_FRAME, SumPool, MaxPool, Affine, Relu, Staircase, LmHt, HostOp),
+    Phase.IMPORT: (*_FRAME, Concat, SumPool, MaxPool, Affine, Relu, Staircase, LmHt, HostOp),
     Phase.PREPARE: (*_FRAME, MaxPool, Relu, Staircase, LmHt),
     Phase.CONVERT: (*_FRAME, MaxPool, MultiThreshold),
     Phase.LOWER: (*_FRAME, *_SINGLE),
@@ -141,9 +142,7 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
     """Check that pools read activations, and that only dense layers read what is flattened."""
     for node in graph:
         where = node.origin[0] if node.origin else node.name
-        if isinstance(node, MaxPool) and not isinstance(
-            graph.feeder(node), _ACTIVATIONS
-        ):
+        if isinstance(node, MaxPool) and not isinstance(graph.feeder(node), _ACTIVATIONS):
             raise VerifyError(
                 "pools what is no activation, and only spikes can be pooled",
                 node=where,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -26,6 +27,7 @@ class GraphBuilder:
         self._passed: dict[str, list[str]] = {}
         self._tail: dict[str, HostOp] = {}
         self._view: Value | None = None
+        self._pinned: set[str] = set()
 
     def __getitem__(self, name: str) -> Node:
         """Return the node called ``name``."""
@@ -89,6 +91,10 @@ class GraphBuilder:
             )
         )
 
+    def pin(self, node: str) -> None:
+        """Keep the layout of the node called ``node``, which several views are of."""
+        self._pinned.add(node)
+
     def take_windows(self, name: str, windows: int) -> None:
         """Take the first axis of the input called ``name`` as that of its windows.
 
@@ -105,17 +111,19 @@ class GraphBuilder:
         self._nodes[name], self._shapes[name] = node, shape
 
     def take_padding(self, name: str) -> tuple[str, SumPool | None]:
-        """Remove the node called ``name`` if it only adds zeros around its input.
+        """Let a reader take in the node called ``name`` if that only adds zeros.
 
         Returns:
-            Name of the node to read instead, and the node removed, if it was.
+            Name of the node to read instead, and the node that the reader stands for then. It
+            is removed unless others read it.
         """
+        self._settle(name)
         node = self._nodes[name]
         if not isinstance(node, SumPool) or node.kernel != (1, 1) or node.stride != (1, 1):
             return name, None
-        self._settle(name)
-        node = self._nodes.pop(name)
-        return node.inputs[0], node if isinstance(node, SumPool) else None
+        if name not in self._pinned:
+            del self._nodes[name]
+        return node.inputs[0], node
 
     def add_tail(self, step: HostOp, value: Value, shape: Shape) -> Value:
         """Append an operation that the host runs on ``value``, in the model's own layout.
@@ -169,7 +177,7 @@ class GraphBuilder:
         self._settle(value.node)
         view = self._view or value
         node, rectifiers = self._nodes[view.node], []
-        while isinstance(node, Relu):
+        while isinstance(node, Relu) and math.isinf(node.maximum) and not self._reads(node):
             rectifiers.append(HostOp(name=node.name, origin=node.origin, function="relu"))
             del self._nodes[node.name]
             node = self._nodes[node.inputs[0]]
@@ -186,15 +194,24 @@ class GraphBuilder:
         return (*self._nodes.values(), output)
 
     def _elementwise_from_input(self, name: str) -> list[Node]:
-        """Return the nodes up to ``name`` if they are the input and elementwise ones."""
+        """Return the nodes up to ``name`` if they are the input and elementwise ones.
+
+        Empty, too, where one of them has other readers.
+        """
         chain: list[Node] = []
-        for node in self._nodes.values():
-            if not isinstance(node, (Input, Affine, Relu)):
+        while True:
+            node = self._nodes[name]
+            is_elementwise = isinstance(node, (Input, Affine, Relu))
+            if not is_elementwise or name in self._pinned or len(self._reads(node)) > 1:
                 return []
-            chain.append(node)
-            if node.name == name:
-                break
-        return chain
+            chain.insert(0, node)
+            if isinstance(node, Input):
+                return chain
+            (name,) = node.inputs
+
+    def _reads(self, node: Node) -> list[str]:
+        """Return the names of the nodes so far that read ``node``."""
+        return [other.name for other in self._nodes.values() if node.name in other.inputs]
 
     def _replace(self, node: Node) -> None:
         self._nodes[node.name] = node

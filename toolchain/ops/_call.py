@@ -46,7 +46,7 @@ class Call:
         schema: Of the operator, in the version that the model's opset has.
         inputs: One per input of the node, `None` for one left out.
         dtypes: Names of the element types of the inputs, ``""`` for one left out.
-        output_shape: Of the first output without its batch axis, as ONNX infers it.
+        output_shapes: Of the outputs without their batch axis, as ONNX infers them.
         builder: Takes the nodes made.
     """
 
@@ -55,7 +55,7 @@ class Call:
     schema: onnx.defs.OpSchema
     inputs: tuple[Input, ...]
     dtypes: tuple[str, ...]
-    output_shape: Shape
+    output_shapes: tuple[Shape, ...]
     builder: GraphBuilder
     _known: set[str] = field(default_factory=set)
 
@@ -68,6 +68,11 @@ class Call:
     def version(self) -> int:
         """Version of the operator: the opset in which it was last changed."""
         return int(self.schema.since_version)
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the first output without its batch axis, as ONNX infers it."""
+        return self.output_shapes[0]
 
     @property
     def output(self) -> str:
@@ -160,7 +165,16 @@ class Call:
 
     def value(self, position: int = 0) -> Value:
         """Return an input that the network computes from the sample."""
-        value = self.host_value(position)
+        return self._of_network(self.host_value(position))
+
+    def compared_value(self, position: int = 0) -> Value:
+        """Return an input as `value` does, of integers too.
+
+        For operators that only compare, so that their arithmetic is that of any type.
+        """
+        return self._of_network(self.passed_value(position))
+
+    def _of_network(self, value: Value) -> Value:
         step = self.builder.on_host(value)
         if step is not None:
             raise UnsupportedOpError(
@@ -239,19 +253,19 @@ class Call:
 
     # Results.
 
-    def emit(self, kind: type[Node], source: str, *, suffix: str = "", **fields: Any) -> str:
-        """Make a node that reads the node called ``source`` and return its name.
+    def emit(self, kind: type[Node], *sources: str, suffix: str = "", **fields: Any) -> str:
+        """Make a node that reads the nodes called ``sources`` and return its name.
 
         Args:
             kind: Class of the node.
-            source: Name of the node it reads.
+            sources: Names of the nodes it reads.
             suffix: Appended to the ONNX node's name, where one ONNX node becomes several.
             fields: What the class needs besides its name, inputs and origin.
         """
         name = self.name if not suffix else self.builder.unused(f"{self.name}/{suffix}")
         origin = (*fields.pop("absorbed", ()), self.name)
         try:
-            return self.builder.add(kind(name=name, inputs=(source,), origin=origin, **fields))
+            return self.builder.add(kind(name=name, inputs=sources, origin=origin, **fields))
         except VerifyError as error:
             self.refuse(error.problem, error.hint)
 
@@ -294,7 +308,7 @@ class Call:
         Raises:
             UnsupportedOpError: The host would have to change a shape in a way it cannot.
         """
-        (before,) = (x for x in self.inputs if isinstance(x, Value))
+        before = next(x for x in self.inputs if isinstance(x, Value))
         self.builder.pass_on(value.node, self.name)
         if self.builder.on_host(value) is None:
             return value
@@ -305,9 +319,10 @@ class Call:
         )
         return value
 
-    def on_host(self, value: Value, function: str, **fields: Any) -> Value:
-        """Return what the host makes of ``value`` after the network."""
-        step = HostOp(name=self.name, origin=(self.name,), function=function, **fields)
+    def on_host(self, value: Value, function: str, *, suffix: str = "", **fields: Any) -> Value:
+        """Return what the host makes of ``value`` at the end; ``suffix`` as in `emit`."""
+        name = self.name if not suffix else self.builder.unused(f"{self.name}/{suffix}")
+        step = HostOp(name=name, origin=(self.name,), function=function, **fields)
         return self.builder.add_tail(step, value, self.output_shape)
 
 
@@ -332,6 +347,9 @@ def as_planes(shape: Shape) -> Shape:
     return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
 
 
+Made: TypeAlias = Value | tuple[Value, ...]
+
+
 class Importer:
     """A function that imports one operator, and the operator's versions it knows.
 
@@ -339,12 +357,12 @@ class Importer:
         versions: As ONNX numbers them: opsets in which the operator was introduced or changed.
     """
 
-    def __init__(self, function: Callable[[Call], Value], known: tuple[int, ...]) -> None:
+    def __init__(self, function: Callable[[Call], Made], known: tuple[int, ...]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self.versions = known
 
-    def __call__(self, call: Call) -> Value:
+    def __call__(self, call: Call) -> Made:
         """Import one node.
 
         Raises:
@@ -362,6 +380,6 @@ class Importer:
         return value
 
 
-def versions(*known: int) -> Callable[[Callable[[Call], Value]], Importer]:
+def versions(*known: int) -> Callable[[Callable[[Call], Made]], Importer]:
     """Return a decorator that says which versions of an operator an importer knows."""
     return lambda function: Importer(function, known)

@@ -18,7 +18,7 @@ def import_max_pool(call: Call) -> Value:
     - `dilations` are 1; the output `Indices` is not used.
     - Zeros that a `Pad` before it adds become its own padding after a `Relu`.
     """
-    value = call.value()
+    value = call.compared_value()
     windows = read_pool_windows(call, value.shape)
     call.integer("storage_order", 0)  # the order of the unused Indices
     source = call.plain(value, as_planes(value.shape))
@@ -57,7 +57,7 @@ def import_global_max_pool(call: Call) -> Value:
 
     - 1 or 2 spatial axes.
     """
-    value = call.value()
+    value = call.compared_value()
     shape = as_planes(value.shape)
     call.require(len(shape) == 3, f"reads {len(shape) - 1} spatial axes; 1 and 2 are supported")
     node = call.emit(

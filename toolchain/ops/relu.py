@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from toolchain.ir.ann import Relu
 from toolchain.ops import IMPORTERS, Call, Value, versions
-from toolchain.ops._layout import inverse
+from toolchain.ops._rectifiers import moved, rectified
+from toolchain.ops._steps import emit_staircase, holds_whole_numbers
 
 
 @IMPORTERS.register("Relu")
 @versions(6, 13, 14)
 def import_relu(call: Call) -> Value:
     """Becomes spiking neurons; at the end of the network the host computes it."""
-    return _relu(call)
+    return rectified(call)
 
 
 @IMPORTERS.register("Clip")
 @versions(6, 11, 12, 13)
 def import_clip(call: Call) -> Value:
-    """Becomes what `Relu` becomes.
+    """Becomes what `Relu` becomes; neurons that saturate at the upper limit.
 
-    - `min` is 0 and `max` is absent, infinite or the largest float.
+    - `min` and `max` are finite, or `min` is 0.
+    - Whole limits of whole numbers may be any: those of a quantizer.
     """
     low, high = _bound(call, 1, "min", -np.inf), _bound(call, 2, "max", np.inf)
+    value = call.passed_value()
+    is_on_host = call.builder.on_host(value) is not None
+    if not is_on_host and holds_whole_numbers(call, value) and _is_whole(low, high):
+        return value.moved_to(emit_staircase(call, value, low=low, high=high))
     largest = float(np.finfo(call.dtypes[0]).max) if call.dtypes[0].startswith("float") else 0.0
+    if low == 0 and high >= largest:
+        return rectified(call)
     call.require(
-        low == 0 and high >= largest,
-        f"limits its input to {low:g}..{high:g}; only 0 and no upper limit is supported",
-        "train with Relu; the neurons saturate at their largest spike count anyway",
+        -largest < low < high < largest,
+        f"limits its input to {low:g}..{high:g}; 0 without upper limit, or two limits, are "
+        "supported",
+        "train with Relu or ReLU6",
     )
-    return _relu(call)
+    if low == 0:
+        return rectified(call, maximum=high)
+    shifted = moved(call, call.value(), shift=-low, suffix="above")
+    return moved(call, rectified(call, shifted, maximum=high - low, suffix="clip"), shift=low)
 
 
 def _bound(call: Call, position: int, name: str, default: float) -> float:
@@ -39,8 +52,5 @@ def _bound(call: Call, position: int, name: str, default: float) -> float:
     return float(call.raw_constant(position).ravel()[0]) if call.has(position) else default
 
 
-def _relu(call: Call) -> Value:
-    value = call.value()
-    order = None if value.order is None else inverse(value.order)
-    node = call.emit(Relu, value.node, tensor=call.output, tensor_order=order)
-    return value.moved_to(node)
+def _is_whole(*limits: float) -> bool:
+    return all(math.isinf(limit) or limit == round(limit) for limit in limits)

@@ -11,7 +11,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
+from toolchain.ir.ann import (
+    Add,
+    Conv,
+    Dense,
+    Input,
+    MaxPool,
+    Output,
+    Rearrange,
+    Relu,
+    Staircase,
+)
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Array, Node
 
@@ -126,6 +136,17 @@ def _(node: Relu, model: _Builder) -> None:
             for name, value in (("min", 0.0), ("max", node.maximum))
         ]
         model.add("Clip", [*node.inputs, *limits], node.name)
+
+
+@_export.register
+def _(node: Staircase, model: _Builder) -> None:
+    rounding = "Floor" if node.rounds_down else "Round"
+    rounded = model.add(rounding, list(node.inputs), f"{node.name}/rounded")
+    limits = [
+        model.constant(f"{node.name}/{name}", np.array(value, np.float32))
+        for name, value in (("low", node.low), ("high", node.high))
+    ]
+    model.add("Clip", [rounded, *limits], node.name)
 
 
 @_export.register

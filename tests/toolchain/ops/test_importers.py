@@ -30,9 +30,11 @@ CALLS = {
     "Cast": "<to = 11> (x)",
     "Clip": "<min = 0.0> (x)",
     "Conv": "(x, k)",
+    "DequantizeLinear": "(x, half, seven)",
     "Div": "(x, p4)",
     "Dropout": "(x)",
     "Flatten": "(x)",
+    "Floor": "(x)",
     "Gather": "<axis = 2> (x, backwards)",
     "Gemm": "(x, w, c)",
     "GlobalAveragePool": "(x)",
@@ -43,9 +45,11 @@ CALLS = {
     "MaxPool": "<kernel_shape = [2, 2]> (x)",
     "Mul": "(x, c)",
     "Pad": "<pads = [0, 0, 1, 0, 0, 0, 0, 1]> (x)",
+    "QuantizeLinear": "(x, half, seven)",
     "ReduceMean": "<axes = [2, 3]> (x)",
     "Relu": "(x)",
     "Reshape": "(x, shape)",
+    "Round": "(x)",
     "Sigmoid": "(x)",
     "Softmax": "(x)",
     "Squeeze": "<axes = [1]> (x)",
@@ -69,6 +73,8 @@ WEIGHTS = {
     "k": small_integers(3, 2, 2, 2),
     "w": small_integers(5, 4),
     "zero": np.array(0, np.float32),
+    "half": np.array(0.5, np.float32),
+    "seven": np.array(7, np.int8),
     "shape": np.array([0, 4, 6]),
     "pads": np.array([0, 0, 1, 0, 0, 0, 0, 1]),
     "spatial": np.array([2, 3]),
@@ -84,8 +90,10 @@ def minimal(operator, version):
         if name == operator and version >= since:
             call = newer
     shape = SHAPES.get(operator, (2, 3, 4))
-    kind = {"ArgMax": "int64", "Cast": "double"}.get(operator, "float")
-    head = f"net (float[1, {str(list(shape))[1:-1]}] x)"
+    kinds = {"ArgMax": "int64", "Cast": "double", "QuantizeLinear": "int8"}
+    kind = kinds.get(operator, "float")
+    entry = {"DequantizeLinear": "int8"}.get(operator, "float")
+    head = f"net ({entry}[1, {str(list(shape))[1:-1]}] x)"
     node = f"{{ y = {operator} {call} }}"
     sizes = shape_of_output(f"{head} => (float y) {node}", shape, max(version, OLDEST_OPSET))
     return f"{head} => ({kind}[{sizes}] y) {node}", shape
@@ -93,8 +101,10 @@ def minimal(operator, version):
 
 def shape_of_output(text, shape, opset):
     """Return as text what onnx infers; its checker wants the output to have a shape."""
-    (node,) = onnx.parser.parse_graph(text).node
-    types = {"x": onnx.helper.make_tensor_type_proto(1, (1, *shape))}
+    graph = onnx.parser.parse_graph(text)
+    (node,) = graph.node
+    kind = graph.input[0].type.tensor_type.elem_type
+    types = {"x": onnx.helper.make_tensor_type_proto(kind, (1, *shape))}
     data = {name: onnx.numpy_helper.from_array(array) for name, array in WEIGHTS.items()}
     types |= {
         name: onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
@@ -135,7 +145,7 @@ def test_every_version_since_the_oldest_opset_is_listed(operator):
         for schema in onnx.defs.get_all_schemas_with_history()
         if schema.name == operator and not schema.domain
     }
-    oldest = max(version for version in every if version <= OLDEST_OPSET)
+    oldest = max((v for v in every if v <= OLDEST_OPSET), default=min(every))
 
     missing = {version for version in every if version >= oldest} - {
         *IMPORTERS[operator].versions

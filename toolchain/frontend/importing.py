@@ -205,7 +205,7 @@ def _import_nodes(
     averaged: set[str] = set()
     for node in nodes:
         call = _call(node, file.opset, known, values, builder)
-        made = _outputs_of(call, IMPORTERS[importer_name(node)](call), readers)
+        made = _outputs_of(call, IMPORTERS[importer_name(node)](call), known, readers)
         if not averaged.isdisjoint(node.input):
             _require_host(call, made[call.output])
         if is_exit(node) or not averaged.isdisjoint(node.input):
@@ -233,7 +233,7 @@ def _pin(
 
 
 def _outputs_of(
-    call: Call, made: Value | tuple[Value, ...], readers: Mapping[str, int]
+    call: Call, made: Value | tuple[Value, ...], known: Resolved, readers: Mapping[str, int]
 ) -> dict[str, Value]:
     """Return by name what the importer has made of the outputs that are read."""
     made = made if isinstance(made, tuple) else (made,)
@@ -244,6 +244,7 @@ def _outputs_of(
             f"computes {unknown[0]!r} besides its first output, and something reads it",
             "drop the additional output",
         )
+    _require_batch(call, [known.shape(name) or () for name in names[: len(made)]])
     for value, shape in zip(made, call.output_shapes, strict=False):
         _require_size(call, value, shape)
     return dict(zip(names, made, strict=False))
@@ -269,6 +270,15 @@ def _refuse_mixture(nodes: Sequence[Node]) -> None:
             "the other",
             node=relu.origin[0],
             hint="train it as MultiThreshold, too",
+        )
+
+
+def _require_batch(call: Call, shapes: Sequence[Shape]) -> None:
+    for shape in shapes:
+        call.require(
+            shape[:1] == (1,),
+            f"makes {shape} of a batch of one sample; the batch axis must stay the first",
+            "rearrange within the sample only",
         )
 
 
@@ -308,13 +318,6 @@ def _call(
                 f"{LARGEST_ELEMENTS} are supported",
                 node=node.name,
                 hint="use a smaller input",
-            )
-        if shape[:1] != (1,):
-            raise UnsupportedOpError(
-                f"{node.op_type} makes {shape} of a batch of one sample; the batch axis must "
-                "stay the first",
-                node=node.name,
-                hint="rearrange within the sample only",
             )
         shapes.append(shape[1:])
     inputs: list[CallInput] = []

@@ -24,6 +24,11 @@ bias unless that is negative.
 With several windows copies need a memory, so they have that of the temporal lowering:
 :math:`u` of copy :math:`k` starts at :math:`o_c + 1 - k \theta_c`, a gate holds it below 0, and
 it is open for one step.
+
+**Radix.** A neuron program has registers of its own: a threshold, a bias :math:`o_c` and a
+ceiling :math:`L \theta_c`, a number for each neuron, all in weight units without a shift. The
+threshold of the highest place, :math:`2^{B - 1} \theta_c`, has to fit, and sums from :math:`o_c
+- N_c` to :math:`o_c + P_c`.
 """
 
 from __future__ import annotations
@@ -36,7 +41,7 @@ import numpy.typing as npt
 
 from toolchain.fixedpoint import DIGIT_BITS
 from toolchain.ir.ann import Conv, Dense
-from toolchain.ir.snn import IntegrateFire, Spiking
+from toolchain.ir.snn import IntegrateFire, RadixFire, Spiking
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -107,6 +112,21 @@ class SpatialRegisters:
     bias: Ints
 
 
+@dataclass(frozen=True)
+class RadixRegisters:
+    """Registers of a population that fires binary numbers.
+
+    Attributes:
+        threshold: ``(C,)``, of the lowest place.
+        bias: As `Demand.constant`.
+        ceiling: ``(C,)``: what a neuron starts to fire from at most.
+    """
+
+    threshold: Ints
+    bias: Ints
+    ceiling: Ints
+
+
 def demand_of(neurons: Spiking, *layers: Dense | Conv) -> Demand:
     """Return what the neurons behind layers, whose sum they read, ask of their registers."""
     threshold = neurons.threshold.ravel()
@@ -139,6 +159,8 @@ def excess_of(
     """
     if isinstance(neurons, IntegrateFire):
         return temporal_excess(demand, target)
+    if isinstance(neurons, RadixFire):
+        return radix_excess(demand, neurons.places, target)
     if neurons.windows > 1:
         return gated_excess(demand, neurons.levels, target)
     return spatial_excess(demand, neurons.levels, target, own_thresholds=own_thresholds)
@@ -174,6 +196,26 @@ def gated_excess(demand: Demand, levels: int, target: Target) -> Bools:
     half = target.current_max // 2
     too_high = start.max(axis=(1, 2)) + demand.high > half
     return too_high | (demand.low - start.min(axis=(1, 2)) > half)
+
+
+def radix_registers(demand: Demand, levels: int, target: Target) -> RadixRegisters:
+    """Return the registers of the radix lowering."""
+    ceiling = np.minimum(levels * demand.threshold, target.state_max)
+    return RadixRegisters(demand.threshold, demand.constant, ceiling)
+
+
+def radix_excess(demand: Demand, places: int, target: Target) -> Bools:
+    """Tell which channels overflow a sum, or the threshold of the highest place."""
+    lowest, highest = demand.constant_range
+    reach = [demand.low, demand.high, demand.low - lowest, demand.high + highest]
+    return np.maximum(np.max(reach, axis=0), demand.threshold << (places - 1)) > (
+        target.state_max
+    )
+
+
+def output_max(lowering: str, target: Target) -> int:
+    """Return the largest magnitude that an output can have on the chip, in weight units."""
+    return target.state_max if lowering == "radix" else target.current_max
 
 
 def spatial_registers(demand: Demand, levels: int, target: Target) -> SpatialRegisters:

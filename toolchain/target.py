@@ -76,6 +76,11 @@ class Target:
         return 2 ** (self.state_bits.value - 1 - self.state_shift.value) - 1
 
     @property
+    def state_max(self) -> int:
+        """Largest magnitude in a register that holds weight units without a shift."""
+        return 2 ** (self.state_bits.value - 1) - 1
+
+    @property
     def threshold_max(self) -> int:
         """Largest threshold mantissa, in weight units."""
         return 2**self.threshold_bits.value - 1

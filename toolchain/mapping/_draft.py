@@ -12,9 +12,18 @@ import scipy.sparse
 
 from toolchain.errors import CapacityError
 from toolchain.fixedpoint import DECAY_UNITY
-from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange
+from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange
 from toolchain.ir.graph import Graph
-from toolchain.ir.mapped import Circuit, Lif, Readout, Source, SparseSynapse, Synapse, Window
+from toolchain.ir.mapped import (
+    Circuit,
+    Lif,
+    Population,
+    Readout,
+    Source,
+    SparseSynapse,
+    Synapse,
+    Window,
+)
 from toolchain.ir.node import Node, Shape
 from toolchain.ir.snn import OrPool, Spiking
 from toolchain.mapping._synapses import Copies, layer_synapses, pool_synapse, relay_synapse
@@ -43,7 +52,7 @@ class Draft:
     graph: Graph
     target: Target
     sources: list[Source] = field(default_factory=list)
-    populations: list[Lif] = field(default_factory=list)
+    populations: list[Population] = field(default_factory=list)
     synapses: list[Synapse] = field(default_factory=list)
     windows: dict[str, Window] = field(default_factory=dict)
     starts: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -104,7 +113,8 @@ class Draft:
         shape = self.graph.shapes[node.name]
         channels = shape[0] * window.copies
         self._add_memoryless(node.name, (channels, *shape[1:]))
-        self.synapses.append(pool_synapse(node, source, channels, self.target))
+        ones = np.ones(node.kernel, np.int64)
+        self.synapses.append(pool_synapse(node, source, channels, self.target, ones))
         later = tuple(start + 1 for start in self.starts[source])
         self.fires(node.name, later, self.length[source], window.copies)
 
@@ -221,20 +231,17 @@ class Draft:
             )
 
     def circuit(self, period: int) -> Circuit:
-        """Return the circuit, with every population reset at each sample's first step.
+        """Return the circuit, with every LIF population reset at each sample's first step.
 
         Args:
             period: Time steps between samples; 1 for memoryless populations, never reset.
         """
         spiking = {node.name for node in self.graph.of_type(Spiking)}
-        spiking |= {node.name for node in self.graph.of_type(OrPool)}
+        spiking |= {node.name for node in self.graph.of_type(MaxPool)}
         return Circuit(
             name=self.graph.name,
             sources=tuple(self.sources),
-            populations=tuple(
-                dataclasses.replace(population, reset_interval=None if period == 1 else period)
-                for population in self.populations
-            ),
+            populations=tuple(self._timed(node, period) for node in self.populations),
             synapses=tuple(self.synapses),
             input=self.graph.input.name,
             period=period,
@@ -242,6 +249,12 @@ class Draft:
             windows={name: self.windows[name] for name in self.windows if name in spiking},
             readout=self.readout,
         )
+
+    def _timed(self, population: Population, period: int) -> Population:
+        """Return a population with what depends on the time between samples."""
+        if period == 1 or not isinstance(population, Lif):
+            return population
+        return dataclasses.replace(population, reset_interval=period)
 
 
 def draw(

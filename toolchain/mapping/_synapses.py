@@ -10,10 +10,9 @@ import numpy.typing as npt
 import scipy.sparse
 
 from toolchain.fixedpoint import DIGIT_BITS
-from toolchain.ir.ann import Conv, Dense, Rearrange
+from toolchain.ir.ann import Conv, Dense, MaxPool, Rearrange
 from toolchain.ir.mapped import ConvSynapse, DenseSynapse, SparseSynapse, Synapse
 from toolchain.ir.node import IndexArray, Shape
-from toolchain.ir.snn import OrPool
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -142,10 +141,20 @@ def _numbered_copies(values: Ints, copies: int) -> list[_Numbered]:
     return [_Numbered(numbers[:, copy].ravel(), values.ravel()) for copy in range(copies)]
 
 
-def pool_synapse(pool: OrPool, source: str, channels: int, target: Target) -> ConvSynapse:
-    """Return the synapse that sums the spikes in each window of an `OrPool`."""
-    ones = np.ones((channels, 1, *pool.kernel), np.int64)
-    weight, groups = _in_fewer_groups(ones, channels, target)
+def pool_synapse(
+    pool: MaxPool, source: str, channels: int, target: Target, weight: Ints
+) -> ConvSynapse:
+    """Return the synapse that sums the spikes in each window of a pool.
+
+    Args:
+        pool: Its name is that of the population it drives.
+        source: Name of the population it reads.
+        channels: Of both.
+        target: The chip.
+        weight: Of each place in the window, 0 to 127, the shape of the kernel.
+    """
+    kernels = np.broadcast_to(weight, (channels, 1, *pool.kernel))
+    weight, groups = _in_fewer_groups(kernels, channels, target)
     kernel, padding = _symmetric(weight, pool.padding, (1, 1))
     return ConvSynapse(
         name=f"{pool.name}/synapse",

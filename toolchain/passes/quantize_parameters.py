@@ -38,7 +38,7 @@ from toolchain.ir.ann import Output
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node
 from toolchain.ir.snn import IntegrateFire, Spiking, ThresholdBank
-from toolchain.registers import Demand, excess_of, largest_weight, shared_exponent
+from toolchain.registers import Demand, excess_of, largest_weight, output_max, shared_exponent
 from toolchain.rewriting import Context, compiler_pass
 from toolchain.target import Target
 
@@ -278,11 +278,12 @@ def _readout(
     ranges = [input_range(graph, layer) for layer in layers]
     inputs = [int(np.prod(layer.weight.shape[1:])) for layer in layers]
     most = [max(-low, high) for low, high in ranges]
-    room = target.current_max - 0.5 * float(np.dot(inputs, most))
+    limit = output_max(context.lowering, target)
+    room = limit - 0.5 * float(np.dot(inputs, most))
     if room <= 0:
         raise RangeError(
             f"an output sums {sum(inputs)} inputs of up to {max(most)}; a current holds "
-            f"at most {target.current_max}",
+            f"at most {limit}",
             node=layers[0].name,
             hint="lower --levels, or make the last layer smaller",
         )

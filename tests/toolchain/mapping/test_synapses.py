@@ -184,7 +184,7 @@ def test_a_pool_sums_the_windows_of_each_channel(channels):
     )
     spikes = numbers(2, channels, 3, 4, low=0, high=2)
 
-    synapse = pool_synapse(pool, "a", channels, TARGET)
+    synapse = pool_synapse(pool, "a", channels, TARGET, np.ones((2, 3), int))
 
     assert synapse.groups <= TARGET.convolution_groups.value
     has_spiked = delivered(synapse, spikes) > 0

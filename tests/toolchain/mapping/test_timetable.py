@@ -225,5 +225,5 @@ def test_neurons_that_no_layer_feeds_are_refused_by_name():
 
 
 def test_an_unknown_lowering_lists_those_there_are():
-    with pytest.raises(UnknownNameError, match="known: spatial, temporal"):
+    with pytest.raises(UnknownNameError, match="known: radix, spatial, temporal"):
         MAPPINGS["graded"]

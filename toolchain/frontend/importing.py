@@ -198,7 +198,13 @@ def _import_nodes(
     names = tuple(node.name for node in graph.node)
     builder = GraphBuilder(taken=names)
     shape = (known.shape(sample) or ())[1:]
-    entry = Input(name=builder.unused(sample), shape=shape, source_shape=shape)
+    entry = Input(
+        name=builder.unused(sample),
+        shape=shape,
+        source_shape=shape,
+        tensor=sample,
+        dtype=known.dtype(sample),
+    )
     readers = count_readers(graph, nodes)
     values = {sample: Value(builder.add(entry), shape)}
     _pin(builder, values, (sample,), readers)
@@ -213,7 +219,7 @@ def _import_nodes(
         values |= made
         _pin(builder, values, tuple(made), readers)
     output = graph.output[0].name
-    finished = builder.finish(values[output], output)
+    finished = builder.finish(values[output], output, known.dtype(output))
     _refuse_mixture(finished)
     return Graph(
         name=file.path.stem, nodes=finished, source_nodes=names, constants=tuple(known.folded)

@@ -58,6 +58,8 @@ class Input(Node):
         encoding: Integers that stand for the sample; `None` before conversion.
         windows: Windows of a sample, each of ``source_shape``; with more than 1 the sample has
             an axis of them before all others.
+        tensor: Name of the ONNX input; empty where there is no model.
+        dtype: Its element type, as NumPy calls it.
     """
 
     shape: Shape
@@ -65,6 +67,8 @@ class Input(Node):
     order: IndexArray | None = None
     encoding: Encoding | None = None
     windows: int = 1
+    tensor: str = ""
+    dtype: str = "float32"
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``shape``; an input reads nothing."""
@@ -367,6 +371,7 @@ class Output(Node):
         scale: Units of the model's output per unit of ``x``; broadcasts to the input.
         offset: Added by the host, in units of the model's output; broadcasts to the input.
         tail: What the host does then, in order.
+        dtype: Element type of the ONNX output, as NumPy calls it.
     """
 
     shape: Shape
@@ -375,6 +380,7 @@ class Output(Node):
     scale: Array = field(default_factory=lambda: _ONE)
     offset: Array = field(default_factory=lambda: _ZERO)
     tail: tuple[HostOp, ...] = ()
+    dtype: str = "float32"
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the model's output."""

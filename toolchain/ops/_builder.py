@@ -165,7 +165,7 @@ class GraphBuilder:
         self._view = self._view.reshaped(shape)
         return True
 
-    def finish(self, value: Value, tensor: str) -> tuple[Node, ...]:
+    def finish(self, value: Value, tensor: str, dtype: str) -> tuple[Node, ...]:
         """Return all nodes, closed by an `Output` that returns ``value``.
 
         Rectifiers that nothing but the host reads become the host's, too.
@@ -173,6 +173,7 @@ class GraphBuilder:
         Args:
             value: What the model returns.
             tensor: Its ONNX name.
+            dtype: Its element type.
         """
         self._settle(value.node)
         view = self._view or value
@@ -190,6 +191,7 @@ class GraphBuilder:
             tensor=tensor,
             order=view.order,
             tail=tail,
+            dtype=dtype,
         )
         return (*self._nodes.values(), output)
 

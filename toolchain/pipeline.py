@@ -42,7 +42,7 @@ from toolchain.rewriting import PASSES, Context, run_phase
 from toolchain.target import FORMATS, TARGETS, Target
 from toolchain.tuning.levels import AGREEMENT_WANTED, LEVELS_TRIED, choose_levels
 from toolchain.tuning.lowering import choose_lowering
-from toolchain.verification.ladder import Climb, Stages, climb
+from toolchain.verification.ladder import Climb, Stages, climb, route_of
 from toolchain.verification.layers import report_layers
 from toolchain.verification.reparameterization import uniform_residue
 from toolchain.verification.source import source_runner
@@ -159,7 +159,7 @@ class _Compilation:
             stages = self.stages(model, calibration, aside)
             refused = self._write(stages.program, aside)
             formats = tuple(name for name in self.formats if name not in refused)
-            found = climb(stages, test, formats, refused, self.progress)
+            found = climb(route_of(stages, formats, refused), test, self.progress)
             _write_json(aside / OPTIONS_FILE, dataclasses.asdict(options))
             report = self._report(stages, found, aside, test.x)
             _write_json(aside / REPORT, as_json(report))

@@ -23,9 +23,10 @@ class Rung:
         status: Whether it was kept.
         samples: How many samples it ran; 0 if skipped.
         metric: Share of samples with the right answer; `None` without labels.
-        agreement: Share of samples with the answer of the source network; `None` if skipped.
+        agreement: Share of samples with the answer of the source network; `None` if skipped or
+            if that was not run.
         max_abs_error: Largest difference of an output from the rung above it, in units of the
-            model's output; `None` for the first and for skipped rungs.
+            model's output; `None` for the first, for skipped rungs and where that was not run.
         first_difference: Where an exact rung first differs: layer, neuron, sample (and time
             step); `None` if it does not.
         why: Reason for the status; empty if there is nothing to say.

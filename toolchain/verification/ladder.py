@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ from toolchain.engine import ENGINES, Engine, Execution, Program
 from toolchain.errors import CompileError
 from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import counts_of, decode, encode, evaluate
+from toolchain.ir.reference import Windows, counts_of, decode, encode, evaluate
 from toolchain.ir.snn import LmHt, Spiking
 from toolchain.report import Rung
 from toolchain.verification.comparison import first_count, first_output, first_spike
@@ -33,10 +33,19 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Counts: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Progress: TypeAlias = Callable[[str, int, int], None]
+SpikeSource: TypeAlias = Callable[[npt.NDArray[Any]], tuple[Floats, Mapping[str, Windows]]]
 
 IMPORT_TOLERANCE = 1e-4
 """Largest error of the imported network, relative to its largest output."""
 
+RUNGS = ("onnxruntime", "imported", "converted", "lowered", "quantized", "count", "step")
+"""Those of every network, from the source down; engines that run artifacts come after them."""
+
+_PROMISES = {
+    "onnxruntime": "reference",
+    "converted": "lossy by design",
+    "quantized": "lossy by design",
+}
 _CHUNK_BYTES = 64 * 2**20
 _BUDGET_S = 120.0
 
@@ -62,6 +71,34 @@ class Stages:
     lowering: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Route:
+    """What there is to climb.
+
+    Attributes:
+        program: Quantized and mapped, with its artifacts.
+        model: The source model; `None` if it is not at hand.
+        graphs: Of the rungs ``imported``, ``converted`` and ``lowered`` those at hand, by name.
+        artifacts: Formats that were written, each a rung if an engine runs it.
+        absent: Why rungs cannot be run, by name.
+        wanted: Names of the rungs to run; `None` for all.
+        tolerance: Largest error of the imported network, relative to its largest output.
+    """
+
+    program: Program
+    model: ImportedModel | None = None
+    graphs: Mapping[str, Graph] = field(default_factory=dict)
+    artifacts: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    wanted: frozenset[str] | None = None
+    tolerance: float = IMPORT_TOLERANCE
+
+    def has(self, rung: str) -> bool:
+        """Tell whether a rung, or the one below it, which is compared with it, is wanted."""
+        below = RUNGS[RUNGS.index(rung) + 1 :][:1] if rung in RUNGS else ()
+        return self.wanted is None or not self.wanted.isdisjoint((rung, *below))
+
+
 @dataclass(frozen=True, eq=False)
 class Climb:
     """What the ladder found.
@@ -81,102 +118,128 @@ class Climb:
     saturations: int
 
 
-def climb(
-    stages: Stages,
-    samples: Samples,
-    artifacts: tuple[str, ...],
-    refused: Mapping[str, str],
-    progress: Progress,
-) -> Climb:
-    """Run the samples through every stage.
+def route_of(stages: Stages, artifacts: tuple[str, ...], refused: Mapping[str, str]) -> Route:
+    """Return the route through all stages.
 
     Args:
         stages: The network at each of them.
-        samples: With or without labels.
-        artifacts: Formats that were written, each a rung if an engine runs it.
+        artifacts: Formats that were written.
         refused: Why formats that the target would have were not written, by name.
+    """
+    return Route(
+        program=stages.program,
+        model=stages.model,
+        graphs={
+            "imported": stages.prepared,
+            "converted": stages.converted,
+            "lowered": stages.lowered,
+        },
+        artifacts=artifacts,
+        absent={name: f"not written: {why}" for name, why in refused.items()},
+    )
+
+
+def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
+    """Run the samples through every stage.
+
+    Args:
+        route: The network at each of them.
+        samples: With or without labels.
         progress: Told the rung, the samples done and the samples in all.
     """
-    ladder = _Ladder(stages)
+    ladder = _Ladder(route)
     progress("verify", 0, len(samples.x))
-    for start, chunk in _chunks(stages, samples):
-        ladder.add(start, chunk)
-        progress("verify", start + len(chunk.x), len(samples.x))
-    engines = [ENGINES[name] for name in ENGINES if ENGINES[name].artifact in artifacts]
+    if any(route.has(rung) for rung in RUNGS):
+        for start, chunk in _chunks(route.program.graph, samples):
+            ladder.add(start, chunk)
+            progress("verify", start + len(chunk.x), len(samples.x))
+    engines = [ENGINES[name] for name in ENGINES if ENGINES[name].artifact in route.artifacts]
     for done, engine in enumerate(engines):
-        progress(engine.name, done, len(engines))
-        ladder.add_artifact(engine, samples)
-    for name, why in refused.items():
-        ladder.tallies[name] = RungTally(name, "exact", why=f"not written: {why}")
+        if route.has(engine.name):
+            progress(engine.name, done, len(engines))
+            ladder.add_artifact(engine, samples)
     return ladder.climb()
 
 
 class _Ladder:
-    def __init__(self, stages: Stages) -> None:
-        self.stages = stages
-        tail = stages.program.graph.output.tail
-        within = f"within {IMPORT_TOLERANCE:g}"
-        if stages.prepared.of_type(LmHt):
-            within += ", ties apart"
-        self.tallies = {
-            name: RungTally(name, promise, tail, tolerance)
-            for name, promise, tolerance in (
-                ("onnxruntime", "reference", None),
-                ("imported", within, IMPORT_TOLERANCE),
-                ("converted", "lossy by design", None),
-                ("lowered", "exact", None),
-                ("quantized", "lossy by design", None),
-                ("count", "exact", None),
-                ("step", "exact", None),
-            )
-        }
-        self.tail = tail
-        self.run_source = spike_source(stages.model, stages.prepared)
+    def __init__(self, route: Route) -> None:
+        self.route, self.program = route, route.program
+        self.tail = route.program.graph.output.tail
+        self.tallies = {name: self._tally(name) for name in RUNGS}
+        self.run_source = None
+        if route.model is not None and (route.has("onnxruntime") or route.has("imported")):
+            self.run_source = spike_source(route.model, route.graphs["imported"])
         self.ties = TieTally()
         self.spikes, self.operations, self.graded, self.saturations = 0, 0, 0, 0
         self.step_s = 0.0
 
+    def _tally(self, rung: str) -> RungTally:
+        promise, tolerance = _PROMISES.get(rung, "exact"), None
+        if rung == "imported":
+            tolerance = self.route.tolerance
+            promise = f"within {tolerance:g}"
+            prepared = self.route.graphs.get("imported")
+            if prepared is not None and prepared.of_type(LmHt):
+                promise += ", ties apart"
+        why = self.route.absent.get(rung, "")
+        return RungTally(rung, promise, self.tail, tolerance, why=why)
+
     def add(self, start: int, chunk: Samples) -> None:
         """Run one chunk through all stages that need no artifact."""
-        stages, program = self.stages, self.stages.program
-        source, imported = self._add_imported(start, chunk)
-        converted, converted_counts = decode_of(stages.converted, chunk.x)
-        lowered, lowered_counts = decode_of(stages.lowered, chunk.x)
-        quantized, quantized_counts = decode_of(program.graph, chunk.x)
-        self._add("converted", converted, imported, source, chunk)
-        difference = first_count(lowered_counts, converted_counts, start)
-        self._add("lowered", lowered, converted, source, chunk, difference)
-        self._add("quantized", quantized, lowered, source, chunk)
-        inputs = encode(program.graph.input, chunk.x).astype(np.int64)
-        counted = ENGINES["count"].run(program, inputs, trace=False)
-        y = decode(program.graph.output, counted.readout.astype(np.float64))
-        difference = first_count(counted.counts, quantized_counts, start)
-        self._add("count", y, quantized, source, chunk, difference)
-        if self.step_s < _BUDGET_S:
+        source, above = None, None
+        if self.run_source is not None:
+            source, above = self._add_imported(self.run_source, start, chunk)
+        above_counts: Counts = {}
+        graphs = {**self.route.graphs, "quantized": self.program.graph}
+        for rung in ("converted", "lowered", "quantized"):
+            if rung not in graphs or not self.route.has(rung):
+                above, above_counts = None, {}
+                continue
+            y, counts = decode_of(graphs[rung], chunk.x)
+            is_exact = rung == "lowered"
+            difference = first_count(counts, above_counts, start) if is_exact else None
+            self._add(rung, y, above, source, chunk, difference)
+            above, above_counts = y, counts
+        if not (self.route.has("count") or self.route.has("step")):
+            return
+        inputs = encode(self.program.graph.input, chunk.x).astype(np.int64)
+        counted = ENGINES["count"].run(self.program, inputs, trace=False)
+        y = decode(self.program.graph.output, counted.readout.astype(np.float64))
+        difference = first_count(counted.counts, above_counts, start)
+        self._add("count", y, above, source, chunk, difference)
+        if self.step_s < _BUDGET_S and self.route.has("step"):
             self._add_step(start, chunk, inputs, counted, source)
 
-    def _add_imported(self, start: int, chunk: Samples) -> tuple[Floats, Floats]:
+    def _add_imported(
+        self, run_source: SpikeSource, start: int, chunk: Samples
+    ) -> tuple[Floats, Floats]:
         """Run the source and the imported network; return the outputs of both.
 
         Spiking neurons are judged on what the source sends, and run on what they send.
         """
-        source, sent = self.run_source(chunk.x)
-        forced = force(self.stages.prepared, chunk.x, sent, IMPORT_TOLERANCE, start)
+        prepared, tolerance = self.route.graphs["imported"], self.route.tolerance
+        source, sent = run_source(chunk.x)
+        forced = force(prepared, chunk.x, sent, tolerance, start)
         imported = forced.y
         if forced.ties or forced.difference is not None:
-            imported = decode_of(self.stages.prepared, chunk.x)[0]
+            imported = decode_of(prepared, chunk.x)[0]
         self._add("onnxruntime", source, source, source, chunk)
         self.tallies["imported"].add(
             imported, source, source, chunk.y, forced.difference, promised=forced.y
         )
-        self.ties.add(forced, imported, source, IMPORT_TOLERANCE)
+        self.ties.add(forced, imported, source, tolerance)
         self.tallies["imported"].why = self.ties.sentence
         return source, imported
 
     def _add_step(
-        self, start: int, chunk: Samples, inputs: Ints, counted: Execution, source: Floats
+        self,
+        start: int,
+        chunk: Samples,
+        inputs: Ints,
+        counted: Execution,
+        source: Floats | None,
     ) -> None:
-        began, program = time.monotonic(), self.stages.program
+        began, program = time.monotonic(), self.program
         stepped = ENGINES["step"].run(program, inputs, trace=False)
         self.step_s += time.monotonic() - began
         above = decode(program.graph.output, counted.readout.astype(np.float64))
@@ -194,12 +257,11 @@ class _Ladder:
 
     def add_artifact(self, engine: Engine, samples: Samples) -> None:
         """Run a written artifact on a few samples against the step engine, spike by spike."""
-        tally = RungTally(engine.name, "exact", self.tail)
-        self.tallies[engine.name] = tally
+        tally = self.tallies[engine.name] = self._tally(engine.name)
         tally.why = engine.missing() or ""
         if tally.why:
             return
-        program = self.stages.program
+        program = self.program
         few = Samples(
             samples.x[: engine.samples_max],
             None if samples.y is None else samples.y[: engine.samples_max],
@@ -211,7 +273,7 @@ class _Ladder:
         except CompileError as error:
             tally.failure = str(error)
             return
-        source, _ = self.run_source(few.x)
+        source = None if self.run_source is None else self.run_source(few.x)[0]
         above = decode(program.graph.output, ours.readout.astype(np.float64))
         y = decode(program.graph.output, theirs.readout.astype(np.float64))
         difference = first_spike(program.circuit, theirs.spikes, ours.spikes) or first_output(
@@ -221,13 +283,19 @@ class _Ladder:
 
     def climb(self) -> Climb:
         """Return what was found."""
+        for rung in self.route.absent:
+            self.tallies.setdefault(rung, self._tally(rung))
         stepped = self.tallies["step"]
         everything = self.tallies["count"].samples
         if stepped.samples < everything:
             stepped.why = f"{stepped.samples} of {everything} samples in {self.step_s:.0f} s"
         ran = max(stepped.samples, 1)
         return Climb(
-            rungs=tuple(tally.finish() for tally in self.tallies.values()),
+            rungs=tuple(
+                tally.finish()
+                for name, tally in self.tallies.items()
+                if self.route.wanted is None or name in self.route.wanted
+            ),
             spikes_per_sample=self.spikes / ran,
             synaptic_operations_per_sample=self.operations / ran,
             graded_operations_per_sample=self.graded / ran,
@@ -238,8 +306,8 @@ class _Ladder:
         self,
         rung: str,
         y: Floats,
-        above: Floats,
-        source: Floats,
+        above: Floats | None,
+        source: Floats | None,
         chunk: Samples,
         difference: str | None = None,
     ) -> None:
@@ -253,9 +321,8 @@ def decode_of(graph: Graph, x: npt.NDArray[Any]) -> tuple[Floats, Counts]:
     return counts_of(values[graph.output.name]), counts
 
 
-def _chunks(stages: Stages, samples: Samples) -> Iterator[tuple[int, Samples]]:
+def _chunks(graph: Graph, samples: Samples) -> Iterator[tuple[int, Samples]]:
     """Yield the samples in chunks whose values fit into memory, with the first's number."""
-    graph = stages.lowered
     levels = max((node.levels for node in graph.of_type(Spiking)), default=1)
     per_sample = sum(int(np.prod(shape)) for shape in graph.shapes.values()) * (levels + 16)
     size = int(np.clip(_CHUNK_BYTES // per_sample, 1, 256))

@@ -35,6 +35,8 @@ class RungTally:
     why: str = ""
     failure: str = ""
     samples: int = 0
+    compared: int = 0
+    sourced: int = 0
     right: float = 0.0
     agreeing: float = 0.0
     is_labelled: bool = True
@@ -45,8 +47,8 @@ class RungTally:
     def add(
         self,
         y: Floats,
-        above: Floats,
-        source: Floats,
+        above: Floats | None,
+        source: Floats | None,
         labels: npt.NDArray[np.integer[Any]] | None,
         difference: str | None = None,
         *,
@@ -56,20 +58,24 @@ class RungTally:
 
         Args:
             y: Outputs of this rung, ``(samples, *shape)``.
-            above: Outputs of the rung above it.
-            source: Outputs of the source network.
+            above: Outputs of the rung above it; `None` if that was not run.
+            source: Outputs of the source network, likewise.
             labels: ``(samples,)``, or `None`.
             difference: Where a rung differs on these samples and may not.
             promised: Outputs that the promise is about, if those are not ``y``.
         """
-        off = above - (y if promised is None else promised)
         self.samples += len(y)
-        self.agreeing += agreement(y, source, self.tail) * len(y)
+        if source is not None:
+            self.sourced += len(y)
+            self.agreeing += agreement(y, source, self.tail) * len(y)
         self.is_labelled = self.is_labelled and labels is not None
         if labels is not None:
             self.right += accuracy(y, labels, self.tail) * len(y)
-        self.max_abs_error = max(self.max_abs_error, float(np.abs(off).max()))
-        self.largest = max(self.largest, float(np.abs(above).max()))
+        if above is not None:
+            off = above - (y if promised is None else promised)
+            self.compared += len(y)
+            self.max_abs_error = max(self.max_abs_error, float(np.abs(off).max()))
+            self.largest = max(self.largest, float(np.abs(above).max()))
         self.first_difference = self.first_difference or difference
 
     def finish(self) -> Rung:
@@ -88,11 +94,15 @@ class RungTally:
             status=status,
             samples=self.samples,
             metric=self.right / self.samples if self.is_labelled else None,
-            agreement=self.agreeing / self.samples,
-            max_abs_error=None if self.promise == "reference" else self.max_abs_error,
+            agreement=self.agreeing / self.sourced if self.sourced else None,
+            max_abs_error=self.max_abs_error if self._is_compared else None,
             first_difference=self.first_difference,
             why=why,
         )
+
+    @property
+    def _is_compared(self) -> bool:
+        return self.promise != "reference" and self.compared > 0
 
     def _judge(self) -> tuple[Status, str]:
         if self.first_difference is not None:

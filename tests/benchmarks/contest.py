@@ -1,4 +1,4 @@
-"""Interleaved timing: every contender has a turn in every round, so all share the machine's moods.
+"""Interleaved timing: every contender has a turn in every round, so all share the machine.
 
 A rate is samples per second of one turn. Figures are medians over the rounds; the ratio of two
 contenders is the median of the ratios within each round, which a machine that is busy for a

@@ -74,3 +74,37 @@ def require_agreement(program: Program, x: Floats) -> None:
     )
     if not np.array_equal(counted, stepped):
         raise SystemExit("not measured: the engines do not give the same integers")
+
+
+def with_windows(graph: Graph, x: Floats, levels: int, windows: int) -> Graph:
+    """Return an imported graph with LM-HT neurons in place of its rectifiers.
+
+    Each window reads itself and the next earlier one, with unequal weights, so that none can
+    be merged. Thresholds are those at which the largest activation on ``x`` fills a window.
+    """
+    from toolchain.calibration import calibrate
+    from toolchain.ir.ann import Relu
+    from toolchain.ir.graph import Phase
+    from toolchain.ir.snn import LmHt
+    from toolchain.rewriting import Context
+    from toolchain.target import TARGETS
+    from toolchain.testing import after_phase
+
+    mixing = 0.75 * np.eye(windows) + 0.25 * np.eye(windows, k=-1)
+    prepared = after_phase(graph, Phase.PREPARE, Context(target=TARGETS[TARGET]))
+    found = calibrate(prepared, x).activations
+    for node in prepared.of_type(Relu):
+        threshold = float(found[node.name].maximum.max()) / levels
+        graph = graph.swap(
+            LmHt(
+                name=node.name,
+                inputs=graph[node.name].inputs,
+                origin=node.origin,
+                levels=levels,
+                threshold=threshold,
+                initial=threshold / 2,
+                mixing=mixing,
+                retention=0.9,
+            )
+        )
+    return graph

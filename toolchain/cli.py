@@ -2,7 +2,7 @@
 
 All work is done by `toolchain.pipeline`, which is imported once arguments are understood, so
 that ``--help`` is there at once. The commands beside the compiler are modules of
-`toolchain.commands`. A model file called ``run``, or as one of those, is given as ``./run``.
+`toolchain.commands`. A model file that is called as one of those is given as ``./run``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from toolchain import __version__
 from toolchain.commands.console import progress_shown, registered, show, show_rich
-from toolchain.errors import CompileError, InputDataError
+from toolchain.errors import CompileError
 from toolchain.exit_codes import BROKEN, BUG, DONE, EPILOG, INTERRUPTED, REFUSED
 
 COMMANDS = {
@@ -69,8 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _understood(words: list[str]) -> tuple[argparse.Namespace, _Work]:
     """Return the arguments, and what is to be done with them."""
     name = words[0] if words else ""
-    if name == "run":
-        return _run_parser().parse_args(words[1:]), _run
     if name not in COMMANDS:
         return _parse_compile(words), _compile
     command = importlib.import_module(f"toolchain.commands.{name}")
@@ -99,30 +97,6 @@ def _compile(arguments: argparse.Namespace) -> int:
     elif not arguments.quiet:
         show_rich(summarize(report, arguments.output))
     return DONE if report.is_kept else BROKEN
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    from toolchain import execution
-    from toolchain.data import load_samples, save_outputs
-
-    samples = load_samples(arguments.input, None, labelled=None)
-    with progress_shown(is_quiet=False) as progress:
-        if arguments.network.is_file():
-            if arguments.engine is not None:
-                raise InputDataError("--engine is for builds", node=str(arguments.network))
-            result = execution.run_network_file(arguments.network, samples, progress=progress)
-        else:
-            engine = arguments.engine or "count"
-            run = execution.run_build
-            result = run(arguments.network, samples, engine=engine, progress=progress)
-    if arguments.output is not None:
-        save_outputs(arguments.output, result.y)
-    show(f"engine {result.engine}: {len(samples)} samples in {result.seconds:.2f} s")
-    if result.metric is not None:
-        show(f"right: {result.metric:.2%}")
-    if arguments.output is not None:
-        show(f"written: {arguments.output}")
-    return DONE
 
 
 def _parse_compile(words: list[str]) -> argparse.Namespace:
@@ -182,23 +156,6 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
     add("--debug", action="store_true", help="show the traceback of a bug")
     add("--version", action="version", version=f"snn-compile {__version__}")
     return parser.parse_args(words)
-
-
-def _run_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="snn-compile run",
-        description="Run a finished build, or a netx file, on samples.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("network", type=Path, metavar="BUILD_OR_NETWORK", help="a build folder or a netx file")
-    add("--input", type=Path, required=True, metavar="X.npz", help="samples 'x', labels 'y'")
-    known = registered("ENGINES", "targets.engines") + " (default for a build: count)"
-    add("--engine", metavar="NAME", help=known)
-    add("--output", type=Path, metavar="Y.npz", help="file for the model's outputs 'y'")
-    add("--debug", action="store_true", help="show the traceback of a bug")
-    return parser
 
 
 def _commands() -> str:

@@ -239,6 +239,24 @@ class UnknownNameError(CompileError, LookupError):
     stage = "look-up"
 
 
+class WorkerError(CompileError):
+    """The processes that should share a run cannot be had, or are lost again and again.
+
+    Why:
+        Workers are processes of Ray, on this machine or in a cluster. When one is lost another
+        does its piece of the data again, so a lost worker changes nothing. A piece that ends
+        every process it is given to is not tried for ever.
+
+    Ways out:
+        - Run without ``--workers``: what ends the process is then to be seen.
+        - Give workers more memory, or start fewer of them.
+        - See whether the cluster answers: ``ray status``.
+    """
+
+    code = "SNN-WORKERS"
+    stage = "workers"
+
+
 class MissingDependencyError(CompileError, ImportError):
     """An optional package is absent; the hint has the install line.
 

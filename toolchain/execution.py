@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeAlias
 
 from toolchain.build_folder import read_report
-from toolchain.data import Samples, require_shape
-from toolchain.engine import ENGINES, NETWORK_FILES, Engine, Program
-from toolchain.errors import MissingDependencyError
+from toolchain.data import load_samples, save_outputs
+from toolchain.engine import NETWORK_FILES, Program
+from toolchain.evaluation.crew import Crew, OneProcess, evaluate
+from toolchain.evaluation.outputs import Outputs
+from toolchain.evaluation.piece_result import Tally, require_engine
+from toolchain.evaluation.ray_crew import ray_crew
+from toolchain.evaluation.shards import find_shards
 from toolchain.ir.archive import load_archive
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
-from toolchain.ir.reference import decode, encode
-from toolchain.metrics import accuracy
+from toolchain.metrics import count_right
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -29,69 +30,98 @@ GRAPH_FILE = "graph.npz"
 CIRCUIT_FILE = "circuit.npz"
 """The circuit in a build folder."""
 
-_CHUNK = 256
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class RunResult:
     """What a run gave.
 
     Attributes:
-        y: Outputs in the units of the model's output, ``(samples, *shape)``.
-        metric: Share of right answers; `None` without labels.
+        tally: What was counted.
         engine: Name of the engine.
-        seconds: Time the engine took.
+        seconds: From the first sample read to the last output.
     """
 
-    y: npt.NDArray[Any]
-    metric: float | None
+    tally: Tally
     engine: str
     seconds: float
 
 
-def run_build(
-    folder: Path,
-    samples: Samples,
-    *,
-    engine: str = "count",
-    progress: Progress = lambda *_: None,
-) -> RunResult:
-    """Run samples through a finished build.
+@dataclass(frozen=True)
+class Workers:
+    """Processes that share a run.
 
-    Args:
-        folder: That `compile_model` has written.
-        samples: In the units that the source model expects.
-        engine: Name of an engine.
-        progress: Told the engine, the samples done and the samples in all.
+    Attributes:
+        count: How many, at least 1.
+        cluster: Address of a Ray cluster; `None` starts them on this machine.
+    """
+
+    count: int
+    cluster: str | None = None
+
+
+def load_program(folder: Path) -> Program:
+    """Return the network of a finished build.
 
     Raises:
-        InputDataError: The folder is no build, or the samples do not fit it.
-        MissingDependencyError: The engine needs a package that is absent.
+        InputDataError: The folder is no build, or is damaged.
     """
     read_report(folder)
     graph = load_archive(folder / GRAPH_FILE, Graph)
     circuit = load_archive(folder / CIRCUIT_FILE, Circuit)
-    require_shape(samples, graph.input.source_shape)
-    chosen = ENGINES[engine]
-    missing = chosen.missing()
-    if missing is not None:
-        raise MissingDependencyError(f"engine {engine!r} cannot run here: {missing}")
-    began = time.perf_counter()
-    y = _run(chosen, Program(graph, circuit, folder), samples.x, progress)
-    seconds = time.perf_counter() - began
-    labels, tail = samples.y, graph.output.tail
-    metric = None if labels is None else accuracy(y, labels, tail)
-    return RunResult(y, metric, engine, seconds)
+    return Program(graph, circuit, folder.absolute())
+
+
+def run_build(
+    folder: Path,
+    data: Path,
+    *,
+    engine: str = "count",
+    workers: Workers | None = None,
+    output: Path | None = None,
+    progress: Progress = lambda *_: None,
+) -> RunResult:
+    """Run a data set through a finished build.
+
+    The result is the same, to the last bit, whatever the workers.
+
+    Args:
+        folder: That `compile_model` has written.
+        data: An npz file with ``x`` and perhaps ``y``, or a folder of such files.
+        engine: Name of an engine.
+        workers: Who shares the work; `None` for nobody else.
+        output: Where the model's outputs go: a file, or a new folder if ``data`` is one.
+        progress: Told the engine, the samples done and the samples in all.
+
+    Raises:
+        InputDataError: The folder is no build, or the samples do not fit it.
+        MissingDependencyError: The engine, or the workers, need a package that is absent.
+        OutputFolderError: ``output`` cannot be written.
+        WorkerError: Workers cannot be had, or are lost again and again.
+    """
+    program = load_program(folder)
+    shards = find_shards(data, program.graph.input.source_shape)
+    require_engine(engine)
+    keep = (lambda *_: None) if output is None else Outputs(data, output).keep
+    with _crew(program, engine, workers) as crew:
+        began = time.perf_counter()
+        tally = evaluate(shards, crew, keep, lambda *done: progress(engine, *done))
+        seconds = time.perf_counter() - began
+    return RunResult(tally, engine, seconds)
 
 
 def run_network_file(
-    path: Path, samples: Samples, *, progress: Progress = lambda *_: None
+    path: Path,
+    data: Path,
+    *,
+    output: Path | None = None,
+    progress: Progress = lambda *_: None,
 ) -> RunResult:
     """Run samples through a network file of another tool, known by its suffix.
 
     Args:
         path: Of the file.
-        samples: As the network takes them.
+        data: An npz file with ``x``, as the network takes it, and perhaps ``y``.
+        output: File for the network's outputs.
         progress: Told the kind of file, the samples done and the samples in all.
 
     Raises:
@@ -99,25 +129,23 @@ def run_network_file(
         InputDataError: The samples do not fit it.
         UnknownNameError: No file of that suffix can be run.
     """
+    samples = load_samples(data, None, labelled=None)
     kind = path.suffix.removeprefix(".")
     run = NETWORK_FILES[kind]
     progress(kind, 0, len(samples))
     began = time.perf_counter()
     y = run(path, samples.x)
     seconds = time.perf_counter() - began
-    metric = None if samples.y is None else accuracy(y, samples.y)
-    return RunResult(y, metric, kind, seconds)
+    right, answers = (0, 0) if samples.y is None else count_right(y, samples.y)
+    if output is not None:
+        save_outputs(output, y)
+    return RunResult(Tally(samples=len(y), answers=answers, right=right), kind, seconds)
 
 
-def _run(
-    engine: Engine, program: Program, x: npt.NDArray[Any], progress: Progress
-) -> npt.NDArray[Any]:
-    outputs = []
-    chunk = engine.samples_max or _CHUNK
-    for start in range(0, len(x), chunk):
-        progress(engine.name, start, len(x))
-        inputs = encode(program.graph.input, x[start : start + chunk]).astype(np.int64)
-        readout = engine.run(program, inputs, trace=False).readout
-        outputs.append(decode(program.graph.output, readout.astype(np.float64)))
-    progress(engine.name, len(x), len(x))
-    return np.concatenate(outputs)
+@contextlib.contextmanager
+def _crew(program: Program, engine: str, workers: Workers | None) -> Iterator[Crew]:
+    if workers is None:
+        yield OneProcess(program, engine)
+        return
+    with ray_crew(program, engine, workers.count, workers.cluster) as crew:
+        yield crew

@@ -54,6 +54,23 @@ def accuracy(
 
     Args:
         y: ``(samples, *shape)``, what the model returns.
+        labels: As for `count_right`.
+        tail: What the host did last, `Output.tail`.
+
+    Raises:
+        InputDataError: As `count_right` does.
+    """
+    right, given = count_right(y, labels, tail)
+    return right / given
+
+
+def count_right(
+    y: Outputs, labels: npt.NDArray[np.integer[Any]], tail: Sequence[HostOp] = ()
+) -> tuple[int, int]:
+    """Return how many answers equal their labels, and how many answers there are.
+
+    Args:
+        y: ``(samples, *shape)``, what the model returns.
         labels: As many integers as there are answers, from 0; axes of length 1 do not matter.
         tail: What the host did last, `Output.tail`.
 
@@ -77,7 +94,7 @@ def accuracy(
             f"go from {allowed}",
             hint="number the classes as the model does, from 0",
         )
-    return float(np.mean(given == wanted))
+    return int(np.count_nonzero(given == wanted)), given.size
 
 
 def agreement(y: Outputs, y_reference: Outputs, tail: Sequence[HostOp] = ()) -> float:

@@ -15,6 +15,7 @@ from toolchain import cli, execution, pipeline
 from toolchain.conversion import METHODS
 from toolchain.engine import ENGINES
 from toolchain.errors import ConversionError, UnknownNameError
+from toolchain.evaluation.piece_result import Tally
 from toolchain.mapping import MAPPINGS
 from toolchain.pipeline import Options
 from toolchain.report import Report, Rung
@@ -303,14 +304,16 @@ def test_help_imports_nothing_heavy(command):
 @pytest.fixture
 def ran(monkeypatch, tmp_path):
     """Replace runs by ones that note what they were given; make samples and a build."""
-    stub = SimpleNamespace(folder=None, engine=None, error=None, path=tmp_path / "x.npz")
+    stub = SimpleNamespace(
+        folder=None, given={}, error=None, path=tmp_path / "x.npz", counted={}
+    )
 
-    def run_build(folder, samples, *, engine="count", progress):
-        stub.folder, stub.engine = folder, engine
+    def run_build(folder, data, **given):
+        stub.folder, stub.given = folder, given
         if stub.error is not None:
             raise stub.error
-        y = samples.x * 2
-        return SimpleNamespace(y=y, metric=0.975, engine=engine, seconds=0.25)
+        tally = Tally(samples=40, answers=40, right=39, **stub.counted)
+        return execution.RunResult(tally, given["engine"], 0.25)
 
     monkeypatch.setattr(execution, "run_build", run_build)
     np.savez(stub.path, x=np.arange(6.0).reshape(2, 3), y=np.array([0, 1]))
@@ -323,21 +326,58 @@ def test_a_run_prints_how_many_answers_are_right(ran, capsys):
     assert code == 0
     assert ran.folder == Path("build/net")
     assert capsys.readouterr().out == (
-        "engine count: 2 samples in 0.25 s\n"
-        "right: 97.50%\n"
+        "engine count: 40 samples in 0.25 s\n"
+        "right: 97.50%, 39 of 40\n"
     )  # fmt: skip
+
+
+def test_a_run_prints_what_its_engine_counts(ran, capsys):
+    ran.counted = {"spikes": 120, "synaptic_operations": 4321}
+
+    cli.main(["run", "build/net", "--input", str(ran.path)])
+
+    assert capsys.readouterr().out.endswith("spikes: 120\nsynaptic operations: 4321\n")
 
 
 def test_a_run_takes_the_engine_asked_for(ran):
     cli.main(["run", "build/net", "--input", str(ran.path), "--engine", "step"])
 
-    assert ran.engine == "step"
+    assert ran.given["engine"] == "step"
+
+
+@pytest.mark.parametrize(
+    ("words", "workers"),
+    [
+        ([], None),
+        (["--workers", "3"], execution.Workers(3)),
+        (["--workers", "1", "--cluster", "head:6379"], execution.Workers(1, "head:6379")),
+    ],
+)
+def test_a_run_is_shared_by_as_many_workers_as_are_asked_for(ran, words, workers):
+    cli.main(["run", "build/net", "--input", str(ran.path), *words])
+
+    assert ran.given["workers"] == workers
+
+
+def test_a_cluster_without_workers_is_refused(ran, capsys):
+    code = cli.main(["run", "build/net", "--input", str(ran.path), "--cluster", "head:6379"])
+
+    assert code == 2
+    assert "hint: say how many with --workers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "many"])
+def test_a_number_of_workers_is_above_0(ran, word, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["run", "build/net", "--input", str(ran.path), "--workers", word])
+
+    assert "no number of workers above 0" in capsys.readouterr().err
 
 
 def test_a_run_of_a_file_is_that_of_a_network(ran, monkeypatch, capsys):
-    def run_network_file(path, samples, *, progress):
-        assert path == ran.path
-        return SimpleNamespace(y=samples.x, metric=None, engine="step", seconds=0.5)
+    def run_network_file(path, data, *, output, progress):
+        assert path == data == ran.path
+        return execution.RunResult(Tally(samples=2, answers=0, right=0), "step", 0.5)
 
     monkeypatch.setattr(execution, "run_network_file", run_network_file, raising=False)
 
@@ -347,20 +387,20 @@ def test_a_run_of_a_file_is_that_of_a_network(ran, monkeypatch, capsys):
     assert capsys.readouterr().out == "engine step: 2 samples in 0.50 s\n"
 
 
-def test_a_network_file_has_no_choice_of_engines(ran, capsys):
-    code = cli.main(["run", str(ran.path), "--input", str(ran.path), "--engine", "lava"])
+@pytest.mark.parametrize(("option", "word"), [("--engine", "lava"), ("--workers", "2")])
+def test_a_network_file_has_no_choice_of_engines_or_workers(ran, capsys, option, word):
+    code = cli.main(["run", str(ran.path), "--input", str(ran.path), option, word])
 
     assert code == 2
-    assert "--engine is for builds" in capsys.readouterr().err
+    assert f"{option} is for builds" in capsys.readouterr().err
 
 
-def test_a_run_writes_the_outputs(ran, tmp_path, capsys):
+def test_a_run_says_where_the_outputs_are(ran, tmp_path, capsys):
     output = tmp_path / "y.npz"
 
     cli.main(["run", "build/net", "--input", str(ran.path), "--output", str(output)])
 
-    with np.load(output) as arrays:
-        np.testing.assert_array_equal(arrays["y"], [[0, 2, 4], [6, 8, 10]])
+    assert ran.given["output"] == output
     assert capsys.readouterr().out.endswith(f"written: {output}\n")
 
 

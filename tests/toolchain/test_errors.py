@@ -28,6 +28,7 @@ STAGES = {
     "TrainingError": "train",
     "OutputFolderError": "write",
     "UnknownNameError": "look-up",
+    "WorkerError": "workers",
     "MissingDependencyError": "environment",
 }
 

@@ -1,0 +1,111 @@
+"""``snn-compile run``: a finished build, or a network file of another tool, on samples."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolchain.commands.console import progress_shown, registered, show
+from toolchain.errors import InputDataError
+from toolchain.exit_codes import DONE, EPILOG
+
+if TYPE_CHECKING:
+    from toolchain.execution import RunResult, Workers
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments."""
+    parser = argparse.ArgumentParser(
+        prog="snn-compile run",
+        description="Run a finished build, or a netx file, on samples.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("network", type=Path, metavar="BUILD_OR_NETWORK", help="a build folder or a netx file")
+    add(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="X.npz",
+        help="samples 'x', labels 'y'; for a build also a folder of such files",
+    )
+    known = registered("ENGINES", "targets.engines") + " (default for a build: count)"
+    add("--engine", metavar="NAME", help=known)
+    add(
+        "--output",
+        type=Path,
+        metavar="Y.npz",
+        help="file or folder for the model's outputs 'y'",
+    )
+    add("--workers", type=_workers, metavar="N", help="processes that share the samples")
+    add(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Ray cluster of the workers (default: this machine)",
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run, print what was counted, and return the exit code."""
+    from toolchain import execution
+
+    with progress_shown(is_quiet=False) as progress:
+        if arguments.network.is_file():
+            _require_plain(arguments)
+            result = execution.run_network_file(
+                arguments.network, arguments.input, output=arguments.output, progress=progress
+            )
+        else:
+            result = execution.run_build(
+                arguments.network,
+                arguments.input,
+                engine=arguments.engine or "count",
+                workers=_crew_of(arguments),
+                output=arguments.output,
+                progress=progress,
+            )
+    _show_result(result)
+    if arguments.output is not None:
+        show(f"written: {arguments.output}")
+    return DONE
+
+
+def _show_result(result: RunResult) -> None:
+    tally = result.tally
+    show(f"engine {result.engine}: {tally.samples} samples in {result.seconds:.2f} s")
+    if tally.metric is not None:
+        show(f"right: {tally.metric:.2%}, {tally.right} of {tally.answers}")
+    if tally.spikes is not None:
+        show(f"spikes: {tally.spikes}")
+    if tally.synaptic_operations is not None:
+        show(f"synaptic operations: {tally.synaptic_operations}")
+
+
+def _crew_of(arguments: argparse.Namespace) -> Workers | None:
+    from toolchain.execution import Workers
+
+    if arguments.workers is not None:
+        return Workers(arguments.workers, arguments.cluster)
+    if arguments.cluster is not None:
+        raise InputDataError(
+            "--cluster is where workers run, and there are none",
+            node=arguments.cluster,
+            hint="say how many with --workers",
+        )
+    return None
+
+
+def _require_plain(arguments: argparse.Namespace) -> None:
+    """Refuse options that only a build has."""
+    for option in ("engine", "workers", "cluster"):
+        if getattr(arguments, option) is not None:
+            raise InputDataError(f"--{option} is for builds", node=str(arguments.network))
+
+
+def _workers(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of workers above 0")
+    return int(word)

@@ -1,0 +1,1 @@
+"""Runs over data sets of any size, by one process or by many."""

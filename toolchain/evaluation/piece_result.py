@@ -1,0 +1,135 @@
+"""What a piece of a data set gives, and exact sums of it over all pieces.
+
+Everything that is added up is an integer, so neither the order of the pieces nor who ran them
+can change a sum; and each sample is run by itself, so its outputs do not depend on either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from toolchain.data import Samples
+from toolchain.engine import ENGINES, Execution, Program
+from toolchain.errors import InputDataError, MissingDependencyError
+from toolchain.ir.reference import decode, encode
+from toolchain.metrics import count_right
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Integers counted over some samples.
+
+    Attributes:
+        samples: How many.
+        answers: Answers that had a label; 0 without labels.
+        right: Answers that were equal to it.
+        spikes: Spikes and payloads sent; `None` if the engine does not count them.
+        synaptic_operations: Spikes times the weights they met, likewise.
+        graded_operations: Those of them that graded spikes caused, likewise.
+        saturations: Times a register left its range.
+    """
+
+    samples: int
+    answers: int
+    right: int
+    spikes: int | None = None
+    synaptic_operations: int | None = None
+    graded_operations: int | None = None
+    saturations: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return the tally of both."""
+        return Tally(
+            samples=self.samples + other.samples,
+            answers=self.answers + other.answers,
+            right=self.right + other.right,
+            spikes=_sum(self.spikes, other.spikes),
+            synaptic_operations=_sum(self.synaptic_operations, other.synaptic_operations),
+            graded_operations=_sum(self.graded_operations, other.graded_operations),
+            saturations=self.saturations + other.saturations,
+        )
+
+    @property
+    def metric(self) -> float | None:
+        """Share of right answers; `None` without labels."""
+        return self.right / self.answers if self.answers else None
+
+
+@dataclass(frozen=True, eq=False)
+class PieceResult:
+    """What a piece gave.
+
+    Attributes:
+        y: Outputs in the units of the model's output, ``(samples, *shape)``.
+        tally: Of its samples.
+    """
+
+    y: npt.NDArray[Any]
+    tally: Tally
+
+
+def run_piece(program: Program, engine: str, samples: Samples) -> PieceResult:
+    """Run samples through an engine.
+
+    Args:
+        program: A compiled network.
+        engine: Name of the engine.
+        samples: In the units that the source model expects.
+
+    Raises:
+        CompileError: The engine cannot run them, or labels are no answers of the model.
+    """
+    graph, run = program.graph, ENGINES[engine].run
+    inputs = encode(graph.input, samples.x).astype(np.int64)
+    chunk = ENGINES[engine].samples_max or len(inputs)
+    executions = [
+        run(program, inputs[start : start + chunk], trace=False)
+        for start in range(0, len(inputs), chunk)
+    ]
+    readout = np.concatenate([execution.readout for execution in executions])
+    y = decode(graph.output, readout.astype(np.float64))
+    right, answers = 0, 0
+    if samples.y is not None:
+        try:
+            right, answers = count_right(y, samples.y, graph.output.tail)
+        except InputDataError as error:
+            raise InputDataError(error.problem, node=samples.source, hint=error.hint) from None
+    return PieceResult(y, _tally(executions, len(samples), answers, right))
+
+
+def require_engine(name: str) -> None:
+    """Refuse an engine that cannot run here.
+
+    Raises:
+        MissingDependencyError: It needs a package that is absent.
+        UnknownNameError: There is none of that name.
+    """
+    missing = ENGINES[name].missing()
+    if missing is not None:
+        raise MissingDependencyError(f"engine {name!r} cannot run here: {missing}")
+
+
+def _tally(executions: list[Execution], samples: int, answers: int, right: int) -> Tally:
+    def total(name: str) -> int | None:
+        parts = [getattr(execution, name) for execution in executions]
+        if any(part is None for part in parts):
+            return None
+        return sum(int(part.sum()) for part in parts)
+
+    return Tally(
+        samples=samples,
+        answers=answers,
+        right=right,
+        spikes=total("spikes_total"),
+        synaptic_operations=total("synaptic_operations"),
+        graded_operations=total("graded_operations"),
+        saturations=sum(execution.saturations for execution in executions),
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other

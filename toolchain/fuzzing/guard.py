@@ -175,9 +175,11 @@ class _Accesses:
     def begin(self, folder: str) -> None:
         self.forbidden = []
         self.folder = os.path.realpath(folder)
+        tempfile.tempdir = self.folder
 
     def end(self) -> None:
         self.folder = ""
+        tempfile.tempdir = None
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note an event; called by the interpreter."""
@@ -186,13 +188,24 @@ class _Accesses:
         path = arguments[_EVENTS[event]]
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
-        full = os.path.realpath(os.fsdecode(path))
+        full = os.path.realpath(Path(_base(event, arguments), os.fsdecode(path)))
         if event == "open" and not _writes(arguments):
             if full == self.canary:
                 self.forbidden.append(f"{full} by {event}")
         elif not full.startswith(self.folder) and full != os.devnull:
             self.forbidden.append(f"{full} by {event}")
 
+
+def _base(event: str, arguments: tuple[Any, ...]) -> str:
+    """Return the folder that a relative path is meant from."""
+    folder = arguments[-1]
+    if event in _WITH_FOLDER and isinstance(folder, int) and folder >= 0:
+        return os.path.realpath(f"/proc/self/fd/{folder}")
+    return str(Path.cwd())
+
+
+_WITH_FOLDER = ("os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink")
+"""Events whose last argument is a folder's descriptor, or -1."""
 
 _EVENTS = {
     "open": 0,

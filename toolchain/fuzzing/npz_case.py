@@ -1,0 +1,71 @@
+"""One damaged npz file: samples, or the graph or circuit of a build."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from toolchain.data import load_samples
+from toolchain.errors import CompileError
+from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE, run_build
+from toolchain.fuzzing.builds import COUNT, build_files
+from toolchain.fuzzing.damaged_archives import damage_archive
+from toolchain.ir.archive import load_archive
+from toolchain.ir.graph import Graph
+
+_LARGEST_BYTES = 2**24
+_SAMPLES_SHARE = 0.4
+
+
+def run_npz_case(seed: int, folder: Path) -> str:
+    """Read the file of a seed; run the build if it is one's.
+
+    Returns:
+        ``"refused ..."`` with the class of the error, or what it was read as.
+    """
+    random = Random(f"npz {seed}")
+    try:
+        if random.random() < _SAMPLES_SHARE:
+            return _samples(random, folder / "x.npz")
+        return _build(random, folder / "build")
+    except CompileError as error:
+        return f"refused {type(error).__name__}"
+
+
+def _samples(random: Random, path: Path) -> str:
+    count, shape = random.randint(1, 4), random.choice(((4,), (1, 3, 3), ()))
+    x = np.ones((count, *shape), random.choice(("f4", "f8", "u1", "i8")))
+    stream = io.BytesIO()
+    np.savez(stream, x=x, y=np.zeros(count, np.int64))
+    path.write_bytes(damage_archive(random, stream.getvalue()))
+    asked = random.choice((shape, None))
+    labelled = random.choice((True, False, None))
+    samples = load_samples(path, asked, labelled=labelled, largest_bytes=_LARGEST_BYTES)
+    if len(samples) < 1 or not np.isfinite(samples.x).all():
+        raise AssertionError(f"read {samples.x.shape}, which is not checked")
+    return "read samples"
+
+
+def _build(random: Random, folder: Path) -> str:
+    files = build_files(random.randrange(COUNT))
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    name = random.choice((GRAPH_FILE, CIRCUIT_FILE))
+    (folder / name).write_bytes(damage_archive(random, files[name]))
+    graph = load_archive(folder / GRAPH_FILE, Graph)
+    windows = (graph.input.windows,) if graph.input.windows > 1 else ()
+    shape = (2, *windows, *graph.input.source_shape)
+    (folder.parent / "x.npz").write_bytes(_saved(np.ones(shape, np.float32)))
+    engine = random.choice(("count", "step"))
+    run_build(folder, folder.parent / "x.npz", engine=engine)
+    return f"ran {engine}"
+
+
+def _saved(x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, x=x)
+    return stream.getvalue()

@@ -260,7 +260,7 @@ class _Compilation:
         for name in self.formats:
             self.progress(f"write {name}", 0, 1)
             try:
-                FORMATS[name](program.circuit, folder)
+                FORMATS[name](program, folder)
             except EmitError as error:
                 if self.options.formats is not None:
                     raise

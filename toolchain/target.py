@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from toolchain.engine import Program
 from toolchain.ir.mapped import Circuit
 from toolchain.registry import Registry
 
@@ -91,7 +93,18 @@ class Target:
         return 2 ** (self.bias_bits.value - 1) - 1
 
 
-Emitter: TypeAlias = Callable[[Circuit, Path], tuple[Path, ...]]
+Emitter: TypeAlias = Callable[[Program, Path], tuple[Path, ...]]
+"""Writes a compiled network to a folder and returns the paths."""
 
 TARGETS: Registry[Target] = Registry("target", "targets")
 FORMATS: Registry[Emitter] = Registry("format", "targets.formats")
+
+
+def from_circuit(emit: Callable[[Circuit, Path], tuple[Path, ...]]) -> Emitter:
+    """Return the format that needs nothing of a compiled network but its circuit."""
+
+    @functools.wraps(emit)
+    def emit_program(program: Program, out_dir: Path) -> tuple[Path, ...]:
+        return emit(program.circuit, out_dir)
+
+    return emit_program

@@ -28,7 +28,7 @@ from targets.lava_compat import SCRIPT_FUNCTIONS, LavaError, require_lava
 from toolchain.errors import InputDataError
 from toolchain.ir.archive import read_archive, save_archive
 from toolchain.ir.mapped import Circuit, IntArray
-from toolchain.target import FORMATS
+from toolchain.target import FORMATS, from_circuit
 
 _SCRIPT = Path(__file__).with_name("_lava_network.py")
 _OWN_IMPORTS = ("from targets.", "from toolchain.")
@@ -54,7 +54,6 @@ class LavaTrace:
     v: Mapping[str, IntArray] = field(default_factory=dict)
 
 
-@FORMATS.register("lava")
 def emit_lava(circuit: Circuit, out_dir: Path) -> tuple[Path, ...]:
     """Write ``out_dir/lava/run.py`` and ``out_dir/lava/circuit.npz`` and return their paths.
 
@@ -188,3 +187,6 @@ def _cut(circuit: Circuit, samples: int, trace: Mapping[str, Any]) -> LavaTrace:
             state[what][name] = values.astype(np.int64)
     outputs = trace["outputs"].astype(np.int64) if "outputs" in trace else None
     return LavaTrace(spikes, outputs, state["u"], state["v"])
+
+
+FORMATS.register("lava")(from_circuit(emit_lava))

@@ -34,7 +34,7 @@ from targets.netx.relays import relay_gates
 from toolchain import __version__
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import Circuit, ConvSynapse, DenseSynapse, Shape
-from toolchain.target import FORMATS
+from toolchain.target import FORMATS, from_circuit
 
 FILE_NAME = "network.net"
 
@@ -46,7 +46,6 @@ class Layer(NamedTuple):
     attributes: Data
 
 
-@FORMATS.register("netx")
 def emit_netx(circuit: Circuit, out_dir: Path) -> tuple[Path, ...]:
     """Write ``circuit`` to ``out_dir/network.net`` and return that path.
 
@@ -158,3 +157,6 @@ def _layer(circuit: Circuit, block: Block, before: Shape) -> Layer:
         for key in ("start", "length", "copies"):
             attributes[f"window_{key}"] = np.int64(getattr(window, key))
     return Layer({**fields, **bias_fields(lif), **neuron_fields(lif)}, attributes)
+
+
+FORMATS.register("netx")(from_circuit(emit_netx))

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from toolchain.build_folder import REPORT, WRITTEN_BY
+from toolchain.engine import Program
 from toolchain.errors import CompileError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.ir.archive import save_archive

@@ -29,6 +29,9 @@ from toolchain.ops._call import dtype_name
 LARGEST_ELEMENTS = 2**27
 """Elements of one value, and of all computed constants together, that are supported."""
 
+_LARGEST_RANK = 32
+"""Axes of one value that are supported: as many as NumPy's arrays have in every version."""
+
 _LARGEST_KNOWN = 1024
 """Elements up to which shape inference is told a constant: shapes and the like are smaller."""
 
@@ -92,11 +95,22 @@ def resolve(
     dependent = {node.name for node in line}
     for node in file.proto.graph.node:
         types = _infer(known, node, file.opset)
+        _require_few_axes(node, types)
         if node.name in dependent:
             known.types.update(types)
         else:
             _fold(known, node, types, file)
     return known
+
+
+def _require_few_axes(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> None:
+    for kind in types.values():
+        axes = len(kind.tensor_type.shape.dim)
+        if axes > _LARGEST_RANK:
+            raise ImportModelError(
+                f"{node.op_type} makes a value of {axes} axes; {_LARGEST_RANK} are supported",
+                node=node.name,
+            )
 
 
 def _operands(graph: onnx.GraphProto) -> frozenset[str]:

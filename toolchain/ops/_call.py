@@ -216,7 +216,17 @@ class Call:
             f"has a {self.parameter(position)} that is not finite",
             "train the model again: its weights overflowed",
         )
+        self.require(array.size > 0, f"has a {self.parameter(position)} without elements")
         return array.astype(np.float32) if array.dtype == np.float16 else array
+
+    def scalar(self, position: int) -> float:
+        """Return an input that is one number, the same for all samples, infinite or not."""
+        array = self.raw_constant(position)
+        self.require(
+            array.size == 1,
+            f"has {self.parameter(position)} of shape {array.shape}; one number is supported",
+        )
+        return float(array.item())
 
     def beside(self, value: Value, constant: Array) -> Array:
         """Return ``constant``, which goes with ``value``, as one that goes with its node.

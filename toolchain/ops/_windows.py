@@ -59,7 +59,7 @@ def read_windows(call: Call, shape: Shape, kernel: tuple[int, ...] | None = None
         "volumes have no counterpart on the chip: fold one axis into the channels",
     )
     given = call.integers("kernel_shape")
-    kernel = kernel or given
+    kernel = given if kernel is None else kernel
     call.require(
         kernel is not None and len(kernel) == axes and given in (None, kernel),
         f"has kernel_shape={given}, which does not fit its weights or input",

@@ -49,7 +49,7 @@ def import_clip(call: Call) -> Value:
 def _bound(call: Call, position: int, name: str, default: float) -> float:
     if call.version < 11:
         return call.number(name, default)
-    return float(call.raw_constant(position).ravel()[0]) if call.has(position) else default
+    return call.scalar(position) if call.has(position) else default
 
 
 def _is_whole(*limits: float) -> bool:

@@ -18,7 +18,7 @@ def import_slice(call: Call) -> Value:
 
     - `starts`, `ends`, `axes` and `steps` are constants; the batch axis is not sliced.
     """
-    value = call.passed_value()
+    value = call.compared_value()
     rank = len(value.shape) + 1
     if call.version == 1:
         starts, ends = call.integers("starts") or (), call.integers("ends") or ()
@@ -47,7 +47,7 @@ def import_split(call: Call) -> tuple[Value, ...]:
 
     - The sizes of the parts are constants; the batch axis is not split.
     """
-    value = call.passed_value()
+    value = call.compared_value()
     axis = call.integer("axis", 0) % (len(value.shape) + 1)
     call.require(axis != 0, "splits the batch axis", _BATCH)
     call.integers("split")  # the inferred output shapes say it, as they do num_outputs
@@ -111,7 +111,7 @@ def import_upsample(call: Call) -> Value:
 
 
 def _enlarged(call: Call) -> Value:
-    value = call.passed_value()
+    value = call.compared_value()
     index = _indices(value)
     call.require(
         len(call.output_shape) == index.ndim,

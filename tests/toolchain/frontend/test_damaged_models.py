@@ -1,0 +1,80 @@
+"""Damaged models that once ended in a traceback are refused by the name of the node."""
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
+from toolchain.frontend.testing import import_proto, small_integers
+
+
+def unchecked(text, *, opset=17, **weights):
+    """Return a model as it is written, which onnx may find wrong."""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}')
+    for name, array in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return model
+
+
+def refused(text, kind=UnsupportedOpError, **weights):
+    """Return the error with which a model is refused."""
+    with pytest.raises(kind) as error:
+        import_proto(unchecked(text, **weights))
+    assert isinstance(error.value, CompileError)
+    return error.value
+
+
+def test_a_limit_without_elements():
+    error = refused(
+        "net (float[N, 4] x) => (float[N, 4] y) { [act] y = Clip (x, , high) }",
+        high=np.zeros(0, np.float32),
+    )
+
+    assert error.node == "act"
+    assert "has max of shape (0,)" in error.problem
+
+
+def test_a_scale_without_elements():
+    error = refused(
+        """net (float[N, 4] x) => (float[N, 4] y) {
+            [q] a = QuantizeLinear (x, s, z)  y = DequantizeLinear (a, s, z) }""",
+        s=np.zeros(0, np.float32),
+        z=np.zeros((), np.int8),
+    )
+
+    assert error.node == "q"
+
+
+def test_a_kernel_without_axes():
+    error = refused(
+        """net (float[N, 2, 4, 4] x) => (float[N, 3, 4, 4] y) {
+            [conv] y = Conv <kernel_shape = [1, 1]> (x, k) }""",
+        k=small_integers(3, 2),
+        kind=(UnsupportedOpError, ImportModelError),
+    )
+
+    assert error.node == "conv"
+
+
+def test_parts_of_what_the_host_computes():
+    error = refused(
+        """net (float[N, 4] x) => (float[N, 2] y) {
+            [soft] p = Softmax (x)  [part] y, z = Split <axis = 1> (p, sizes) }""",
+        sizes=np.array([2, 2]),
+    )
+
+    assert error.node in ("soft", "part")
+
+
+def test_more_axes_than_an_array_can_have():
+    error = refused(
+        """net (float[N, 4] x) => (float[N, 4] y) {
+            [deep] a = Reshape (x, s)  t = Transpose (a)  y = Reshape (t, back) }""",
+        kind=ImportModelError,
+        s=np.array([0, 4] + [1] * 40),
+        back=np.array([1, 4]),
+    )
+
+    assert error.node == "deep"
+    assert "42 axes" in error.problem

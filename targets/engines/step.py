@@ -37,7 +37,12 @@ def _weight_units(circuit: Circuit, result: SampleResult) -> Ints:
 
 
 def _strays(circuit: Circuit, result: SampleResult) -> int:
-    """Count the spikes outside of windows: a sum has gone beyond an observed bound."""
+    """Count the spikes outside of windows: a sum has gone beyond an observed bound.
+
+    Where samples overlap there are others in every population before and after a sample.
+    """
+    if circuit.period < circuit.latency:
+        return 0
     everywhere, inside = result.trace.activity.spikes, result.activity.spikes
     return sum(int((everywhere[name] - inside[name]).sum()) for name in circuit.windows)
 

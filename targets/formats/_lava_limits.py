@@ -29,6 +29,7 @@ from toolchain.ir.mapped import (
     SparseSynapse,
     Synapse,
 )
+from toolchain.ir.radix import Radix, RadixMax
 
 _THRESHOLD_MAX = 2**17 - 1
 _BIAS_MANTISSA_MAX = 2**15 - 1
@@ -168,8 +169,10 @@ def _(population: Delta | SigmaDelta) -> None:
     )
 
 
-@_check_population.register
-def _(population: Sigma) -> None:
+@_check_population.register(Sigma)
+@_check_population.register(Radix)
+@_check_population.register(RadixMax)
+def _(population: Sigma | Radix | RadixMax) -> None:
     """Nothing can go wrong with it."""
 
 
@@ -310,8 +313,8 @@ def _check_readout(circuit: Circuit) -> None:
     if readout is None:
         return
     require(
-        isinstance(circuit.nodes.get(readout.population), Lif),
-        "outputs are read from it, and it is no LIF population",
+        isinstance(circuit.nodes.get(readout.population), Lif | Radix),
+        "outputs are read from it, and it has no membrane potential",
         readout.population,
     )
     require(

@@ -9,7 +9,8 @@ SciPy and a NumPy below 2.
 
 Populations are stock ``LIF``, ``LIFReset``, ``Delta``, ``SigmaDelta`` and ``Sigma``
 processes, synapses stock ``Dense``, ``DelayDense``, ``Sparse`` and ``Conv`` processes; only
-the sources and the recorders are defined here. Lava's convolution wants arrays in the order
+the sources, the recorders and the neurons of the radix lowering are defined here. Lava's
+convolution wants arrays in the order
 ``(W, H, C)``, so every population is a vector in that order and the matrices of the other
 synapses are permuted.
 """
@@ -35,6 +36,7 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort, PyRefPort  # noq
 from lava.magma.core.model.py.type import LavaPyType  # noqa: E402
 from lava.magma.core.process.ports.ports import InPort, OutPort, RefPort  # noqa: E402
 from lava.magma.core.process.process import AbstractProcess  # noqa: E402
+from lava.magma.core.process.variable import Var  # noqa: E402, F401  used by the neurons
 from lava.magma.core.resources import CPU  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
@@ -45,6 +47,8 @@ from lava.proc.lif.process import LIF, LIFReset  # noqa: E402
 from lava.proc.sdn.process import Delta, Sigma, SigmaDelta  # noqa: E402
 from lava.proc.sparse.process import Sparse  # noqa: E402
 from lava.utils.weightutils import SignMode  # noqa: E402
+
+from targets.formats._lava_neurons import RadixMaximum, RadixNeurons  # noqa: E402
 
 CHANNEL_SIZE = 2  # messages a channel holds; Lava's 64 fill the shared memory of large networks
 
@@ -243,6 +247,17 @@ def population(node: dict[str, Any]) -> Any:
         return lif(node, shape, per_neuron)
     if node["type"] == "Sigma":
         return Sigma(shape=shape)
+    if node["type"] in ("Radix", "RadixMax"):
+        kind = RadixNeurons if node["type"] == "Radix" else RadixMaximum
+        arrays = ("threshold", "bias", "ceiling")
+        return kind(
+            shape=shape,
+            **{
+                key: per_neuron(value) if key in arrays else value
+                for key, value in node.items()
+                if key not in ("type", "shape")
+            },
+        )
     settings = {
         "shape": shape,
         "vth": int(node["threshold"]),

@@ -1,9 +1,9 @@
 """Lava processes: a script that runs the circuit on the stock CPU simulator, and its run.
 
 What `emit_lava` writes is what `run_on_lava` runs, so a user's script is the verified one. The
-script is the module ``_lava_network``, with the functions it imports from this package copied
-into it. It gets a folder of its own because Lava imports every Python file beside the modules
-that define processes.
+script is the module ``_lava_network``, with what it imports from this package copied into it.
+It gets a folder of its own because Lava imports every Python file beside the modules that
+define processes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from toolchain.ir.mapped import Circuit, IntArray
 from toolchain.target import FORMATS, from_circuit
 
 _SCRIPT = Path(__file__).with_name("_lava_network.py")
+_NEURONS = Path(__file__).with_name("_lava_neurons.py")
 _OWN_IMPORTS = ("from targets.", "from toolchain.")
 _GRACE_S = 2.0
 
@@ -111,12 +112,23 @@ def run_on_lava(
 
 
 def _self_contained_script() -> str:
-    """Return the script with the functions it imports from this package in place of imports."""
+    """Return the script with what it imports from this package in place of the imports.
+
+    Functions are wanted before Lava is imported, the neurons after it.
+    """
     lines = _SCRIPT.read_text(encoding="utf-8").splitlines()
-    imports = [number for number, line in enumerate(lines) if line.startswith(_OWN_IMPORTS)]
+    first, *_, last = (n for n, line in enumerate(lines) if line.startswith(_OWN_IMPORTS))
     functions = [inspect.getsource(function) for function in (read_archive, *SCRIPT_FUNCTIONS)]
-    before, after = lines[: imports[0]], lines[imports[-1] + 1 :]
-    return "\n".join([*before, "\n\n" + "\n\n".join(functions), *after]) + "\n"
+    lines[first] = "\n\n" + "\n\n".join(functions)
+    lines[last] = "\n" + _body(_NEURONS)
+    own = (line for line in lines if not line.startswith(_OWN_IMPORTS))
+    return "\n".join(own) + "\n"
+
+
+def _body(module: Path) -> str:
+    """Return the text of a module from its first class on."""
+    text = module.read_text(encoding="utf-8")
+    return text[text.index("\nclass ") :]
 
 
 def _check_inputs(circuit: Circuit, inputs: IntArray) -> None:

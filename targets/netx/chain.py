@@ -15,6 +15,7 @@ from toolchain.ir.mapped import (
     SparseSynapse,
     Synapse,
 )
+from toolchain.ir.radix import Radix, RadixMax
 
 LAVA = "write the format 'lava' instead: --format lava"
 """The way out of what no netx file can say."""
@@ -125,6 +126,12 @@ def _links(circuit: Circuit) -> Iterator[Link]:
 
 def _link(circuit: Circuit, synapse: Synapse) -> Link:
     population = circuit.nodes[synapse.target]
+    if isinstance(population, Radix | RadixMax):
+        raise EmitError(
+            "needs a neuron program of its own; a netx file has stock neurons only",
+            node=population.name,
+            hint="compile with --lowering spatial or temporal, or " + LAVA,
+        )
     if not isinstance(population, Lif):
         raise EmitError(
             f"is a {type(population).__name__}; only LIF neurons are written",

@@ -1,6 +1,6 @@
 """From conversion on nothing is lost: counts, outputs and registers agree in every phase.
 
-Random networks go through all phases in both lowerings. Lowering is exact; the quantized
+Random networks go through all phases in every lowering. Lowering is exact; the quantized
 network has one meaning, whether single spikes are followed (`reference`), counts alone
 (`counts`) or every register at every time step (``targets.simulator.step``).
 """
@@ -16,7 +16,8 @@ from targets.simulator.step import run_samples, run_stream
 from toolchain.errors import ConversionError
 from toolchain.ir.ann import Conv, Dense, MaxPool, Relu
 from toolchain.ir.counts import sweep
-from toolchain.ir.mapped import ConvSynapse, DenseSynapse, SparseSynapse
+from toolchain.ir.mapped import ConvSynapse, DenseSynapse, Lif, SparseSynapse
+from toolchain.ir.radix import Radix
 from toolchain.ir.reference import decode, encode, evaluate, run
 from toolchain.ir.snn import Spiking
 from toolchain.registers import largest_weight
@@ -31,9 +32,9 @@ from toolchain.testing import (
 )
 
 TARGET = TARGETS["loihi2"]
-LOWERINGS = ["temporal", "spatial"]
+LOWERINGS = ["temporal", "spatial", "radix"]
 SAMPLES = 6
-ONE_UNIT = 64
+ONE_UNIT = {"temporal": 64, "spatial": 64, "radix": 1}
 """What a weight unit is in the registers ``u`` and ``v``."""
 
 
@@ -99,8 +100,9 @@ def check_circuit(random, lowering):
         np.testing.assert_array_equal(counts[name], values[name].counts)
         np.testing.assert_array_equal(result.counts[name], counts[name])
     last = counts[graph.producer(graph.output).name]
-    np.testing.assert_array_equal(result.readout, last * ONE_UNIT)
-    outputs = decode(graph.output, result.readout / ONE_UNIT)
+    assert 1 << stages.circuit.readout.shift == ONE_UNIT[lowering]
+    np.testing.assert_array_equal(result.readout, last * ONE_UNIT[lowering])
+    outputs = decode(graph.output, result.readout / ONE_UNIT[lowering])
     np.testing.assert_array_equal(outputs, run(graph, x))
     if lowering == "temporal":
         assert total(result.activity.spikes) == total(result.trace.activity.spikes)
@@ -182,6 +184,11 @@ def test_a_circuit_is_within_the_target(lowering, random):
     for source in stages.circuit.sources:
         assert source.message_bits <= TARGET.message_bits.value
     for population in stages.circuit.populations:
+        if isinstance(population, Radix):
+            assert np.max(population.threshold) << max(population.places - 1, 0) < 2**23
+            assert np.max(np.abs(population.bias)) < 2**23
+        if not isinstance(population, Lif):
+            continue
         assert np.min(population.threshold) >= 0
         assert np.max(population.threshold) <= 2**17 - 1
         assert np.max(np.abs(population.bias_mantissa)) <= 2**12 - 1

@@ -13,7 +13,15 @@ from toolchain.errors import ConversionError, VerifyError
 from toolchain.ir.ann import Conv, Dense, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Phase
 from toolchain.ir.reference import Train, evaluate, run
-from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, Spiking, ThresholdBank
+from toolchain.ir.snn import (
+    IntegrateFire,
+    MultiThreshold,
+    OrPool,
+    RadixFire,
+    RadixPool,
+    Spiking,
+    ThresholdBank,
+)
 from toolchain.passes.lower_neurons import LOWERINGS, lower_neurons
 from toolchain.rewriting import Context
 from toolchain.target import TARGETS
@@ -60,7 +68,7 @@ def test_the_function_is_kept(lowering, random):
     np.testing.assert_array_equal(run(stages.lowered, x), run(stages.converted, x))
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("lowering", ["temporal", "spatial"])
 @given(st.randoms())
 def test_what_is_sent_is_sorted(lowering, random):
     x = np.random.default_rng(random.getrandbits(32)).normal(size=(3, 1, 4, 4)) * 4
@@ -73,14 +81,19 @@ def test_what_is_sent_is_sorted(lowering, random):
 
 
 @pytest.mark.parametrize(
-    ("lowering", "kind"), [("temporal", IntegrateFire), ("spatial", ThresholdBank)]
+    ("lowering", "kind", "pool"),
+    [
+        ("temporal", IntegrateFire, OrPool),
+        ("spatial", ThresholdBank, OrPool),
+        ("radix", RadixFire, RadixPool),
+    ],
 )
-def test_every_field_of_the_neurons_is_kept(lowering, kind):
+def test_every_field_of_the_neurons_is_kept(lowering, kind, pool):
     graph = converted()
 
     lowered = lower_neurons(graph, context(lowering))
 
-    for name, wanted in (("act", kind), ("pool", OrPool)):
+    for name, wanted in (("act", kind), ("pool", pool)):
         assert type(lowered[name]) is wanted
         for field in dataclasses.fields(graph[name]):
             assert getattr(lowered[name], field.name) is getattr(graph[name], field.name)
@@ -119,4 +132,19 @@ def test_a_graph_that_was_not_converted_is_left_alone_and_refused():
 
 
 def test_every_lowering_has_its_neurons():
-    assert all(issubclass(kind, Spiking) for kind in LOWERINGS.values())
+    for neurons, pool in LOWERINGS.values():
+        assert issubclass(neurons, Spiking)
+        assert issubclass(pool, MaxPool)
+
+
+def test_windows_are_refused_in_binary():
+    graph = converted()
+    lateral = np.zeros((2, 2, 1))
+    two = dataclasses.replace(graph["act"], windows=2, lateral=lateral)
+
+    with pytest.raises(VerifyError) as error:
+        lower_neurons(graph.swap(two), context("radix"))
+
+    assert error.value.node == "act"
+    assert error.value.problem == "has 2 windows; the radix lowering knows neurons of one"
+    assert error.value.hint == "compile with --lowering temporal"

@@ -184,7 +184,7 @@ def _check_declared(file: ModelFile) -> None:
     """Compare the types that the model declares with those that ONNX infers."""
     try:
         onnx.shape_inference.infer_shapes(file.proto, check_type=True, strict_mode=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise ImportModelError(
             f"is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",
             node=str(file.path),

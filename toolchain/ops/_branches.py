@@ -37,7 +37,7 @@ def aligned(call: Call, values: Sequence[Value]) -> tuple[list[str], tuple[int, 
 def added(call: Call, values: Sequence[Value]) -> Value:
     """Return the sum of values, the smaller ones repeated to ``call.output_shape``."""
     shape = call.output_shape
-    values = [_repeated(call, value, shape) for value in values]
+    values = [_repeated(call, *place, shape) for place in enumerate(values, 1)]
     if len(values) == 1:
         return call.pass_on(values[0])
     nodes, axes = aligned(call, values)
@@ -84,7 +84,7 @@ def _kept_axes(call: Call, value: Value, index: IndexArray) -> tuple[int, ...] |
     return found[0] if found else None
 
 
-def _repeated(call: Call, value: Value, shape: Shape) -> Value:
+def _repeated(call: Call, position: int, value: Value, shape: Shape) -> Value:
     if value.shape == shape:
         return value
     call.require(
@@ -92,5 +92,4 @@ def _repeated(call: Call, value: Value, shape: Shape) -> Value:
         f"adds values of shapes {value.shape} and {shape}",
     )
     index: Array = np.arange(math.prod(value.shape)).reshape(value.shape)
-    suffix = f"repeat{call.inputs.index(value) + 1}"
-    return taken(call, value, np.broadcast_to(index, shape), suffix=suffix)
+    return taken(call, value, np.broadcast_to(index, shape), suffix=f"repeat{position}")

@@ -32,6 +32,10 @@ def import_conv_transpose(call: Call) -> Value:
     axes = len(value.shape) - 1
     call.require(axes in (1, 2), f"reads {axes} spatial axes; 1 and 2 are supported")
     weight = call.constant(1)
+    call.require(
+        weight.ndim == axes + 2,
+        f"has weights of shape {weight.shape} for {axes} spatial axes",
+    )
     weight = weight.reshape(*weight.shape[:2], *_pair(weight.shape[2:]))
     stride = _pair(call.integers("strides") or (1,) * axes)
     dilation = _pair(call.integers("dilations") or (1,) * axes)

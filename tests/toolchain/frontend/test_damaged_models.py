@@ -6,7 +6,11 @@ import onnx.parser
 import pytest
 
 from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
-from toolchain.frontend.testing import import_proto, small_integers
+from toolchain.frontend.testing import (
+    check_against_onnxruntime,
+    import_proto,
+    small_integers,
+)
 
 
 def unchecked(text, *, opset=17, **weights):
@@ -78,3 +82,33 @@ def test_more_axes_than_an_array_can_have():
 
     assert error.node == "deep"
     assert "42 axes" in error.problem
+
+
+def test_a_transposed_kernel_with_an_axis_too_few():
+    error = refused(
+        """net (float[N, 3, 2, 2] x) => (float[N, 3, 4, 4] y) {
+            [up] y = ConvTranspose <strides = [2, 2]> (x, k) }""",
+        k=small_integers(3, 3, 2),
+        kind=(UnsupportedOpError, ImportModelError),
+    )
+
+    assert error.node == "up"
+
+
+def test_an_element_type_that_does_not_exist():
+    model = unchecked("net (float[N, 4] x) => (float[N, 4] y) { h = Relu (x)  y = Relu (h) }")
+    value = onnx.helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, [1, 4])
+    value.type.tensor_type.elem_type = 99
+    model.graph.value_info.append(value)
+
+    with pytest.raises(ImportModelError, match="99"):
+        import_proto(model)
+
+
+def test_a_smaller_value_that_is_subtracted_is_repeated():
+    model = unchecked(
+        """net (float[N, 3, 2] x) => (float[N, 3, 2] y) {
+            s = ReduceMean <axes = [1]> (x)  y = Sub (x, s) }"""
+    )
+
+    check_against_onnxruntime(import_proto(model), small_integers(2, 3, 2))

@@ -77,7 +77,7 @@ def require_agreement(program: Program, x: Floats) -> None:
 
 
 def with_windows(graph: Graph, x: Floats, levels: int, windows: int) -> Graph:
-    """Return an imported graph with LM-HT neurons in place of its rectifiers.
+    """Return a prepared graph with LM-HT neurons in place of its rectifiers.
 
     Each window reads itself and the next earlier one, with unequal weights, so that none can
     be merged. Thresholds are those at which the largest activation on ``x`` fills a window.
@@ -91,14 +91,15 @@ def with_windows(graph: Graph, x: Floats, levels: int, windows: int) -> Graph:
     from toolchain.testing import after_phase
 
     mixing = 0.75 * np.eye(windows) + 0.25 * np.eye(windows, k=-1)
-    prepared = after_phase(graph, Phase.PREPARE, Context(target=TARGETS[TARGET]))
-    found = calibrate(prepared, x).activations
-    for node in prepared.of_type(Relu):
+    context = Context(target=TARGETS[TARGET], levels=levels, method="mmse", lowering="temporal")
+    graph = after_phase(graph, Phase.PREPARE, context)
+    found = calibrate(graph, x).activations
+    for node in graph.of_type(Relu):
         threshold = float(found[node.name].maximum.max()) / levels
         graph = graph.swap(
             LmHt(
                 name=node.name,
-                inputs=graph[node.name].inputs,
+                inputs=node.inputs,
                 origin=node.origin,
                 levels=levels,
                 threshold=threshold,

@@ -57,6 +57,17 @@ def peer(
     return fastest(candidates())
 
 
+def simulator(
+    name: str, model: onnx.ModelProto, x: Floats, time_steps: int
+) -> Callable[[], Any]:
+    """Return a run of a simulator on one batch, channels last."""
+    import torch
+
+    network = _NETWORKS[name](_Layers(model), time_steps)
+    layout = torch.channels_last
+    return _in_layout(network, torch.from_numpy(x).contiguous(memory_format=layout), layout)
+
+
 def _in_layout(network: Any, given: Any, layout: Any) -> Callable[[], Any]:
     import torch
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "explain": "say what an error means, and the ways out",
     "ops": "list the supported operators",
     "run": "run a finished build, or a netx file, on samples",
+    "verify": "check a finished build: its files, and every stage on samples",
 }
 """What ``snn-compile NAME`` does, by name."""
 

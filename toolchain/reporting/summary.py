@@ -33,9 +33,9 @@ def summarize(report: Report, folder: Path) -> RenderableType:
     return Group(
         *_imported(report),
         Text(),
-        _ladder(report.ladder),
+        ladder_table(report.ladder),
         Text("agrees: with the answers of onnxruntime; max error: against the rung above"),
-        *_notes(report.ladder),
+        *ladder_notes(report.ladder),
         Text(),
         *_layers(report.layers),
         *_costs(report),
@@ -61,7 +61,8 @@ def _imported(report: Report) -> Iterator[Text]:
     )
 
 
-def _ladder(rungs: tuple[Rung, ...]) -> Table:
+def ladder_table(rungs: tuple[Rung, ...]) -> Table:
+    """Return one row for each rung."""
     table = _table(("rung", "promise", "status"), ("samples", "right", "agrees", "max error"))
     for rung in rungs:
         table.add_row(
@@ -76,7 +77,7 @@ def _ladder(rungs: tuple[Rung, ...]) -> Table:
     return table
 
 
-def _notes(rungs: tuple[Rung, ...]) -> Iterator[RenderableType]:
+def ladder_notes(rungs: tuple[Rung, ...]) -> Iterator[RenderableType]:
     """Say why, for each rung that has something to say."""
     for rung in rungs:
         parts = [rung.why]

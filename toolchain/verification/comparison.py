@@ -34,7 +34,9 @@ def first_count(ours: Arrays, theirs: Arrays, first_sample: int = 0) -> str | No
     return None
 
 
-def first_spike(circuit: Circuit, ours: Arrays, theirs: Arrays) -> str | None:
+def first_spike(
+    circuit: Circuit, ours: Arrays, theirs: Arrays, first_sample: int = 0
+) -> str | None:
     """Return where single spikes first differ, by layer, sample, time step, then neuron.
 
     Where a new sample starts before the one before it has left the circuit, only the steps of a
@@ -44,6 +46,7 @@ def first_spike(circuit: Circuit, ours: Arrays, theirs: Arrays) -> str | None:
         circuit: What was run.
         ours: ``(samples, latency, *shape)`` by population.
         theirs: The same populations.
+        first_sample: Number of the first sample, for the message.
     """
     for name, window in circuit.windows.items():
         steps = slice(window.start, window.start + window.length)
@@ -54,8 +57,9 @@ def first_spike(circuit: Circuit, ours: Arrays, theirs: Arrays) -> str | None:
         if where is not None:
             sample, step, *neuron = where
             return (
-                f"population {name!r}, neuron {tuple(neuron)}, sample {sample}, time step "
-                f"{steps.start + step}: {a[where]} against {b[where]}"
+                f"population {name!r}, neuron {tuple(neuron)}, sample "
+                f"{first_sample + sample}, time step {steps.start + step}: {a[where]} against "
+                f"{b[where]}"
             )
     return None
 

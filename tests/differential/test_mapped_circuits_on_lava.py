@@ -34,7 +34,7 @@ def streams(circuit, inputs, time_steps):
 
 @pytest.mark.lava
 @pytest.mark.slow
-@pytest.mark.parametrize(("lowering", "seed"), [("temporal", 2), ("spatial", 7)])
+@pytest.mark.parametrize(("lowering", "seed"), [("temporal", 2), ("spatial", 7), ("radix", 11)])
 def test_every_register_and_spike_is_equal(lowering, seed):
     random = Random(seed)
     network = random_network(random)

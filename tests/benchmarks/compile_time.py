@@ -1,18 +1,25 @@
 """Time and memory of a compile, stage by stage, all rungs of the ladder included.
 
     uv run python tests/benchmarks/compile_time.py [MODEL ...] [--threads 2]
+    uv run python tests/benchmarks/compile_time.py vgg16 lenet --without-lava --profile 8
 
-Every compile is a process of its own and verifies all samples of ``test.npz`` beside the model.
+A model is an ONNX file, or a network of `networks`, which is built with random samples. Every
+compile is a process of its own and verifies all samples of ``test.npz`` beside the model.
 Times are medians over the repeats. Memory is the largest seen in any repeat: of the compiler
-alone (resident set), and where Lava runs, of it and all processes that it starts together
-(proportional set, read twice a second).
+alone (the peak that Linux keeps, set back at every stage), and where Lava runs, of it and all
+processes that it starts together (proportional set, read twice a second). ``--profile``
+compiles once more with Python's profiler and lists the functions that take the most time in
+each stage; it slows what calls many functions.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
+import io
 import json
 import os
+import pstats
 import statistics
 import subprocess
 import sys
@@ -22,12 +29,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, restrict_to, write
+from machine import describe_machine, forget_peak, memory_bytes, restrict_to, write
+from page import rewrite
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = tuple(ROOT / "models" / name for name in ("fashion_mnist_cnn", "digits_mlp"))
-POLL_S = 0.01
-FAMILY_EVERY = 50
+GENERATED_SAMPLES = 128
+POLL_S = 0.5
+SHORT_S = 0.2
 
 
 def main() -> None:
@@ -36,17 +45,32 @@ def main() -> None:
     if arguments.one:
         write(json.dumps(compile_once(arguments)))
         return
-    write(f"\n{describe_machine(arguments.threads)}\n")
-    for model in arguments.models:
-        for lowering in arguments.lowering:
-            runs = [run_alone(arguments, model, lowering) for _ in range(arguments.repeats)]
-            print_table(model, lowering, runs)
+    machine = describe_machine(arguments.threads)
+    write(f"\n{machine}\n")
+    found, profiles = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for text in arguments.models:
+            model = Path(text) if Path(text).exists() else generated(text, Path(folder))
+            for lowering in arguments.lowering:
+                runs = [run_alone(arguments, model, lowering) for _ in range(arguments.repeats)]
+                write(table(model, lowering, runs))
+                found.append({"model": text, "lowering": lowering, "runs": runs})
+                if arguments.profile:
+                    profiled = run_alone(arguments, model, lowering, is_profiled=True)
+                    profiles.append(f"{text}, {lowering}\n{profiled['profile']}")
+                    write(profiles[-1])
+    summary = growth(found)
+    write(summary)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine, "found": found}, indent=1))
+    if arguments.page:
+        rewrite("compile", f"{machine}\n\n{summary}")
 
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    models = [folder / "model.onnx" for folder in DEFAULTS]
-    parser.add_argument("models", nargs="*", type=Path, default=models)
+    models = [str(folder / "model.onnx") for folder in DEFAULTS]
+    parser.add_argument("models", nargs="*", default=models)
     parser.add_argument(
         "--test", type=Path, help="npz file; test.npz beside the model if absent"
     )
@@ -54,16 +78,43 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--lowering", nargs="+", default=["temporal", "spatial"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--without-lava", action="store_true", help="as if it were absent")
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="functions a stage")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", action="store_true", help="rewrite docs/benchmarks.md")
     parser.add_argument("--one", action="store_true", help="one compile, answered as JSON")
     return parser.parse_args()
 
 
-def run_alone(arguments: argparse.Namespace, model: Path, lowering: str) -> dict[str, Any]:
+def generated(text: str, folder: Path) -> Path:
+    """Write a network of `networks` with its samples; return the path of the model."""
+    import numpy as np
+    import onnx
+    from networks import build, draw_samples, read_network
+    from runtimes import onnxruntime_runner
+
+    network = read_network(text)
+    model = build(network)
+    place = folder / text.replace(":", "_")
+    place.mkdir()
+    for seed, name in enumerate(("calibration", "test"), 2):
+        x = draw_samples(network, GENERATED_SAMPLES, seed)
+        y = onnxruntime_runner(model.SerializeToString(), 1)(x)[0].argmax(axis=1)
+        np.savez(place / f"{name}.npz", x=x, y=y)
+    onnx.save(model, place / "model.onnx")
+    return place / "model.onnx"
+
+
+def run_alone(
+    arguments: argparse.Namespace, model: Path, lowering: str, *, is_profiled: bool = False
+) -> dict[str, Any]:
     """Compile in a new process and return what `compile_once` found."""
     options = ["--one", "--lowering", lowering, "--threads", str(arguments.threads)]
     for name in ("test", "calibration"):
         path = getattr(arguments, name)
         options += [f"--{name}", str(path)] if path else []
+    options += ["--without-lava"] if arguments.without_lava else []
+    options += ["--profile", str(arguments.profile)] if is_profiled else []
     done = subprocess.run(
         [sys.executable, __file__, str(model), *options], check=True, stdout=subprocess.PIPE
     )
@@ -74,14 +125,18 @@ def compile_once(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compile the first model once.
 
     Returns:
-        ``stages``: by name ``[seconds, peak bytes of this process, of all processes]``, and
-        ``ladder``: by rung its status and number of samples.
+        ``base``: bytes that the process holds after its imports; ``stages``: by name
+        ``[seconds, peak bytes of this process, of all processes]``; ``ladder``: by rung its
+        status and number of samples; ``size``: neurons and synapses; ``float_bytes``: of the
+        model's file; ``profile``: text.
     """
     began = time.perf_counter()
+    if arguments.without_lava:
+        sys.modules["lava"] = None  # type: ignore[assignment]
     from toolchain.pipeline import Options, compile_model
 
-    model = arguments.models[0]
-    watch = Watch(began)
+    model = Path(arguments.models[0])
+    watch = Watch(began, is_profiling=bool(arguments.profile))
     with tempfile.TemporaryDirectory() as folder:
         options = Options(
             model=model,
@@ -92,51 +147,68 @@ def compile_once(arguments: argparse.Namespace) -> dict[str, Any]:
         )
         report = compile_model(options, progress=watch.enter)
     return {
+        "base": watch.base,
         "stages": watch.finish(),
         "ladder": {rung.rung: [rung.status, rung.samples] for rung in report.ladder},
         "size": [report.neurons, report.synapses],
+        "float_bytes": model.stat().st_size,
+        "profile": watch.profile(arguments.profile),
     }
 
 
 class Watch:
     """Time and memory of the stages that the compiler tells of."""
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, *, is_profiling: bool) -> None:
         self.stages: dict[str, list[float]] = {}
+        self.base = memory_bytes("VmRSS")
+        self._profiles: dict[str, cProfile.Profile] | None = {} if is_profiling else None
         self._stage, self._began = "start", began
         self._done = threading.Event()
-        self._poll = threading.Thread(target=self._watch, daemon=True)
+        self._poll = threading.Thread(target=self._watch_family, daemon=True)
         self._poll.start()
 
     def enter(self, stage: str, *_: int) -> None:
         """Note that ``stage`` is running from now on."""
-        now = time.perf_counter()
-        self._of(self._stage)[0] += now - self._began
-        self._stage, self._began = stage, now
+        if stage == self._stage:
+            return
+        self._leave()
+        self._stage, self._began = stage, time.perf_counter()
+        if self._profiles is not None:
+            self._profiles.setdefault(stage, cProfile.Profile()).enable()
 
     def finish(self) -> dict[str, list[float]]:
         """Return what was found by stage."""
-        self.enter(self._stage)
+        self._leave()
         self._done.set()
         self._poll.join()
         return self.stages
 
+    def profile(self, number: int) -> str:
+        """Return the functions that took the most time in each stage of some length."""
+        text = io.StringIO()
+        for stage, profile in (self._profiles or {}).items():
+            if self.stages[stage][0] > SHORT_S:
+                text.write(f"\n== {stage}, {self.stages[stage][0]:.2f} s\n")
+                found = pstats.Stats(profile, stream=text).strip_dirs()
+                found.sort_stats("tottime").print_stats(number)
+        return text.getvalue()
+
+    def _leave(self) -> None:
+        if self._profiles is not None and self._stage in self._profiles:
+            self._profiles[self._stage].disable()
+        found = self._of(self._stage)
+        found[0] += time.perf_counter() - self._began
+        found[1] = max(found[1], memory_bytes("VmHWM"))
+        forget_peak()
+
     def _of(self, stage: str) -> list[float]:
         return self.stages.setdefault(stage, [0.0, 0.0, 0.0])
 
-    def _watch(self) -> None:
-        polls = 0
+    def _watch_family(self) -> None:
         while not self._done.wait(POLL_S):
-            polls += 1
             found = self._of(self._stage)
-            found[1] = max(found[1], resident_bytes())
-            if polls % FAMILY_EVERY == 0:
-                found[2] = max(found[2], family_bytes())
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+            found[2] = max(found[2], family_bytes())
 
 
 def family_bytes() -> int:
@@ -163,33 +235,71 @@ def proportional_bytes(pid: int) -> int:
     return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-def print_table(model: Path, lowering: str, runs: list[dict[str, Any]]) -> None:
+def table(model: Path, lowering: str, runs: list[dict[str, Any]]) -> str:
+    """Return a Markdown table with a row for each stage."""
     neurons, synapses = runs[0]["size"]
     rungs = ", ".join(
         f"{rung} {status} ({samples})" for rung, (status, samples) in runs[0]["ladder"].items()
     )
-    write(
+    lines = [
         f"\n{model.parent.name}/{model.name}, {lowering}: {neurons:,} neurons, {synapses:,} "
-        f"synapses, {len(runs)} repeats\nrungs (samples): {rungs}\n\n"
-        "| stage | seconds | lowest to highest | compiler, MiB | with Lava, MiB |\n"
-        "|---|--:|--:|--:|--:|\n"
-    )
-    for stage in runs[0]["stages"]:
-        print_row(stage, [run["stages"][stage] for run in runs])
-    totals = [[*map(sum, zip(*run["stages"].values(), strict=True))][:1] for run in runs]
-    peaks = [
-        [max(values) for values in zip(*run["stages"].values(), strict=True)] for run in runs
+        f"synapses, {len(runs)} repeats; {runs[0]['base'] / 2**20:.0f} MiB after imports\n"
+        f"rungs (samples): {rungs}\n",
+        "| stage | seconds | lowest to highest | compiler, MiB | with Lava, MiB |",
+        "|---|--:|--:|--:|--:|",
     ]
-    print_row("total", [[*total, *peak[1:]] for total, peak in zip(totals, peaks, strict=True)])
+    for stage in runs[0]["stages"]:
+        lines.append(row(stage, [run["stages"][stage] for run in runs]))
+    lines.append(row("total", [total(run) for run in runs]))
+    return "\n".join(lines) + "\n"
 
 
-def print_row(stage: str, found: list[list[float]]) -> None:
+def total(run: dict[str, Any]) -> list[float]:
+    """Return seconds and peaks of all stages together."""
+    taken, alone, family = zip(*run["stages"].values(), strict=True)
+    return [sum(taken), max(alone), max(family)]
+
+
+def row(stage: str, found: list[list[float]]) -> str:
+    """Return a row of `table`."""
     seconds = [values[0] for values in found]
     alone, family = (max(values[column] for values in found) / 2**20 for column in (1, 2))
-    write(
+    return (
         f"| {stage} | {statistics.median(seconds):.2f} | {min(seconds):.2f} to "
-        f"{max(seconds):.2f} | {alone:.0f} | {f'{family:.0f}' if family else ''} |\n"
+        f"{max(seconds):.2f} | {alone:.0f} | {f'{family:.0f}' if family else ''} |"
     )
+
+
+def growth(found: list[dict[str, Any]]) -> str:
+    """Return a Markdown table with a row for each model and lowering."""
+    lines = [
+        "\n| model | lowering | model, MB | neurons | seconds | lowest to highest | slowest "
+        "stages | peak above imports, MB | x model |",
+        "|---|---|--:|--:|--:|--:|---|--:|--:|",
+    ]
+    for one in found:
+        runs = one["runs"]
+        seconds = [total(run)[0] for run in runs]
+        extra = max(total(run)[1] - run["base"] for run in runs)
+        stages = {
+            stage: statistics.median(run["stages"][stage][0] for run in runs)
+            for stage in runs[0]["stages"]
+        }
+        slowest = sorted(stages, key=lambda stage: -stages[stage])[:3]
+        size = runs[0]["float_bytes"]
+        cells = (
+            str(one["model"]).removeprefix(f"{ROOT}/"),
+            one["lowering"],
+            f"{size / 1e6:.2f}",
+            f"{runs[0]['size'][0]:,}",
+            f"{statistics.median(seconds):.1f}",
+            f"{min(seconds):.1f} to {max(seconds):.1f}",
+            ", ".join(f"{stage} {stages[stage]:.1f}" for stage in slowest),
+            f"{extra / 1e6:.0f}",
+            f"{extra / size:.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

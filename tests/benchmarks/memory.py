@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, restrict_to, write
+from machine import describe_machine, forget_peak, memory_bytes, restrict_to, write
 
 LEVELS = 15
 PEER_STEPS = 8
@@ -190,17 +190,6 @@ LOADERS: dict[str, Callable[[str, Path, int], Load]] = {
     "OpenVINO int8": load_openvino,
     "count engine": load_count,
 }
-
-
-def memory_bytes(key: str) -> int:
-    """Return one of the sizes that Linux knows of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key + ":"))
-
-
-def forget_peak() -> None:
-    """Make what is held now the peak."""
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def table(rows: list[dict[str, Any]], batches: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""A multi-threshold neuron, L steps of one threshold, and L copies of it count the same."""
+"""A multi-threshold neuron counts like L steps of one threshold, L copies, or binary places."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from hypothesis.extra.numpy import arrays
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import MaxPool
 from toolchain.ir.reference import Train, compute
-from toolchain.ir.snn import IntegrateFire, MultiThreshold, OrPool, ThresholdBank
+from toolchain.ir.snn import (
+    IntegrateFire,
+    MultiThreshold,
+    OrPool,
+    RadixFire,
+    RadixPool,
+    ThresholdBank,
+)
 
-LOWERED = [IntegrateFire, ThresholdBank]
+SORTED = [IntegrateFire, ThresholdBank]
+LOWERED = [*SORTED, RadixFire]
 
 whole_currents = arrays(np.int64, (2, 3, 4, 4), elements=st.integers(-5000, 5000))
 real_currents = arrays(np.float64, (2, 3, 4, 4), elements=st.floats(-40, 40))
@@ -49,10 +57,21 @@ def test_converted_neurons_count_the_same_lowered(kind, a, levels):
     np.testing.assert_array_equal(train.counts, compute(MultiThreshold(**neurons), a))
 
 
-@pytest.mark.parametrize("kind", LOWERED)
+@pytest.mark.parametrize("kind", SORTED)
 @given(whole_currents, whole_neurons())
 def test_spikes_are_sorted(kind, a, neurons):
     assert is_sorted(compute(kind(**neurons), a))
+
+
+@given(whole_currents, whole_neurons())
+def test_binary_places_are_those_of_the_count(a, neurons):
+    train = compute(RadixFire(**neurons), a)
+
+    counts = compute(MultiThreshold(**neurons), a).astype(int)
+    places = neurons["levels"].bit_length()
+    assert len(train.spikes) == places
+    for position, spikes in enumerate(train.spikes):
+        np.testing.assert_array_equal(spikes, counts >> places - 1 - position & 1)
 
 
 @given(whole_currents, whole_neurons())
@@ -72,6 +91,9 @@ def test_a_count_is_the_definition(a, neurons):
     np.testing.assert_array_equal(found, wanted)
 
 
+POOLS = {IntegrateFire: OrPool, ThresholdBank: OrPool, RadixFire: RadixPool}
+
+
 @pytest.mark.parametrize("kind", LOWERED)
 @given(
     whole_currents,
@@ -80,15 +102,16 @@ def test_a_count_is_the_definition(a, neurons):
     st.tuples(st.integers(1, 2), st.integers(1, 2)),
     st.tuples(*[st.tuples(st.integers(0, 1), st.integers(0, 1))] * 2),
 )
-def test_an_or_of_sorted_trains_is_the_maximum(kind, a, neurons, kernel, stride, padding):
+def test_pooled_trains_have_the_largest_count(kind, a, neurons, kernel, stride, padding):
+    """The OR of sorted trains; of binary numbers that of those which are equal so far."""
     pairs = zip(padding, kernel, strict=True)
     padding = tuple(tuple(min(pad, size - 1) for pad in side) for side, size in pairs)
     pool = {"name": "p", "kernel": kernel, "stride": stride, "padding": padding}
     train = compute(kind(**neurons), a)
 
-    pooled = compute(OrPool(**pool), train)
+    pooled = compute(POOLS[kind](**pool), train)
 
-    assert is_sorted(pooled)
+    assert is_sorted(pooled) or kind is RadixFire
     np.testing.assert_array_equal(pooled.counts, compute(MaxPool(**pool), train.counts))
 
 
@@ -102,6 +125,22 @@ def test_an_or_of_unsorted_trains_is_not_the_maximum():
 
     assert pooled.counts.item() == 2
     assert compute(MaxPool(**pool), Train(spikes).counts).item() == 1
+
+
+def test_an_or_of_binary_numbers_is_not_the_largest():
+    """4 or 3 is 7: the losers have to drop out."""
+    spikes = np.array([[1, 0], [0, 1], [0, 1]], bool).reshape(3, 1, 1, 1, 2)
+    pool = {"name": "p", "kernel": (1, 2), "stride": (1, 1)}
+    numbers = Train(spikes, is_radix=True)
+
+    assert compute(OrPool(**pool), numbers).spikes.all()
+    assert compute(RadixPool(**pool), numbers).counts.item() == 4
+
+
+@pytest.mark.parametrize("x", [np.ones((1, 1, 2, 2)), Train(np.ones((1, 1, 1, 2, 2), bool))])
+def test_only_binary_numbers_are_compared_place_by_place(x):
+    with pytest.raises(TypeError, match="p pools binary numbers"):
+        compute(RadixPool(name="p", kernel=(1, 1), stride=(1, 1)), x)
 
 
 def test_counts_cannot_be_pooled_by_an_or():

@@ -57,6 +57,43 @@ class Execution:
     saturations: int = 0
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What of a run is traced.
+
+    Attributes:
+        registers: Of ``spikes``, ``u`` and ``v``, one or more.
+        populations: Names in the circuit; empty for all that have what is asked for.
+        neurons: Numbers within each population, channels first; empty for all.
+    """
+
+    registers: tuple[str, ...] = ("spikes",)
+    populations: tuple[str, ...] = ()
+    neurons: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PopulationTrace:
+    """What one population did for each sample.
+
+    Arrays are ``(samples, steps, *shape)``, or ``(samples, steps, neurons)`` where neurons were
+    chosen; `None` where a register was not asked for.
+
+    Attributes:
+        first_step: Time step of the first entry of ``spikes``: they cover the population's
+            window, or all steps if there are spikes outside of it.
+        spikes: Spikes as booleans, payloads as integers.
+        u: Synaptic current after each step of the sample, from step 0 on, as the register
+            holds it.
+        v: Membrane potential, likewise.
+    """
+
+    first_step: int = 0
+    spikes: npt.NDArray[Any] | None = None
+    u: npt.NDArray[np.int32] | None = None
+    v: npt.NDArray[np.int32] | None = None
+
+
 class Run(Protocol):
     """The function of an engine."""
 
@@ -75,6 +112,7 @@ class Engine:
         missing: Returns why it cannot run here and how to mend that; `None` if it can.
         artifact: Name of the format it runs; `None` if it runs the program itself.
         samples_max: How many samples the ladder gives it; `None` for all.
+        trace: Traces chosen populations for encoded samples; `None` if it cannot.
     """
 
     name: str
@@ -82,6 +120,7 @@ class Engine:
     missing: Callable[[], str | None] = lambda: None
     artifact: str | None = None
     samples_max: int | None = None
+    trace: Callable[[Program, Ints, Selection], Mapping[str, PopulationTrace]] | None = None
 
 
 RunNetworkFile: TypeAlias = Callable[[Path, npt.NDArray[Any]], npt.NDArray[Any]]

@@ -294,12 +294,21 @@ class Window:
             spike count of the unit.
         is_radix: Whether the spikes are places of a binary number, the highest first, so that
             the count of the unit is ``sum(spikes[i] << (length - 1 - i))``.
+        starts: First step of each window, where the graph's population has several in a
+            sample: parts of it that follow each other on the channel axis, and spike for
+            equally many steps each. Empty for a single one.
     """
 
     start: int
     length: int
     copies: int = 1
     is_radix: bool = False
+    starts: tuple[int, ...] = ()
+
+    @property
+    def train_length(self) -> int:
+        """Steps in which a neuron may spike."""
+        return self.length - (max(self.starts, default=self.start) - self.start)
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ class Draft:
     def fires(self, name: str, starts: tuple[int, ...], length: int, copies: int = 1) -> None:
         """Note when a source or population spikes: ``length`` steps from each of ``starts``."""
         whole = max(starts) + length - min(starts)
-        self.windows[name] = Window(min(starts), whole, copies)
+        several = starts if len(starts) > 1 else ()
+        self.windows[name] = Window(min(starts), whole, copies, starts=several)
         self.starts[name], self.length[name] = starts, length
 
     def add_input(self, node: Input) -> None:

@@ -16,7 +16,7 @@ from toolchain.target import Target
 
 N = TypeVar("N", bound=Node)
 
-_ROUNDS_MAX = 100
+_CHANGES_MAX = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +97,9 @@ def order_of(phase: Phase) -> tuple[Pass, ...]:
 def run_phase(graph: Graph, phase: Phase, context: Context) -> Iterator[tuple[str, Graph]]:
     """Run the passes of a phase, verifying after each.
 
-    The passes of `Phase.PREPARE` make room for one another and run until none matches; those of
-    the other phases run once.
+    The passes of `Phase.PREPARE` make room for one another: whenever one has changed something
+    they begin again, so that each runs on what those before it have left over. Those of the
+    other phases run once.
 
     Yields:
         The name of each pass that changed something, and the graph after it; last the name of
@@ -107,16 +108,19 @@ def run_phase(graph: Graph, phase: Phase, context: Context) -> Iterator[tuple[st
     Raises:
         VerifyError: A pass, or the model, breaks an invariant.
     """
-    for _ in range(_ROUNDS_MAX if phase is Phase.PREPARE else 1):
-        before = graph
-        for step in order_of(phase):
-            rewritten = step.rewrite(graph, context)
-            if rewritten is not graph:
-                graph = rewritten
-                verify(graph)
-                yield step.name, graph
-        if graph is before:
-            break
+    steps = order_of(phase)
+    place, changes = 0, 0
+    while place < len(steps):
+        step = steps[place]
+        rewritten = step.rewrite(graph, context)
+        place += 1
+        if rewritten is not graph:
+            graph = rewritten
+            verify(graph)
+            yield step.name, graph
+            changes += 1
+            if phase is Phase.PREPARE and changes < _CHANGES_MAX:
+                place = 0
     graph = graph.at_phase(phase)
     verify_phase(graph)
     yield phase.name.lower(), graph

@@ -72,6 +72,7 @@ class Input(Node):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``shape``; an input reads nothing."""
+        self._require_order(self.order, int(np.prod(self.source_shape)), self.shape)
         return self.shape
 
 
@@ -87,9 +88,15 @@ class Dense(Node):
     weight: Array
     bias: Array = field(default_factory=lambda: _ZERO)
 
+    @property
+    def bias_by_row(self) -> Array:
+        """The bias as ``(out,)``."""
+        return np.broadcast_to(self.bias, (len(self.weight),))
+
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``(out,)``."""
         (shape,) = inputs
+        self._require(self.weight.ndim == 2, f"has weights of shape {self.weight.shape}")
         self._require(
             shape == (self.weight.shape[1],),
             f"reads {shape} and has weights for {self.weight.shape[1]} inputs",
@@ -119,6 +126,12 @@ class Conv(Node):
     groups: int = 1
 
     @property
+    def bias_by_row(self) -> Array:
+        """The bias as ``(C_out, 1, 1)`` or ``(C_out, H, W)``."""
+        positions = np.shape(self.bias)[1:] or (1, 1)
+        return np.broadcast_to(self.bias, (len(self.weight), *positions))
+
+    @property
     def kernel(self) -> Pair:
         """Kernel height and width."""
         return (self.weight.shape[2], self.weight.shape[3])
@@ -138,6 +151,8 @@ class Conv(Node):
         """Return ``(C_out, H, W)``."""
         (shape,) = inputs
         self._require(len(shape) == 3, f"reads {shape}; a convolution reads (C, H, W)")
+        self._require(self.weight.ndim == 4, f"has weights of shape {self.weight.shape}")
+        self._require(self.groups >= 1, f"has {self.groups} groups")
         self._require(
             shape[0] == self.weight.shape[1] * self.groups
             and self.weight.shape[0] % self.groups == 0,
@@ -386,6 +401,7 @@ class Output(Node):
         """Return the shape of the model's output."""
         self._broadcasts("scale", inputs[0])
         self._broadcasts("offset", inputs[0])
+        self._require_order(self.order, int(np.prod(inputs[0])), self.shape)
         shape = self.shape
         for step in self.tail:
             shape = step.output_shape(shape)

@@ -23,13 +23,20 @@ import scipy.sparse
 
 from toolchain.errors import InputDataError
 from toolchain.ir import ann, graph, mapped, snn
+from toolchain.ir._fields import misfit
 
 T = TypeVar("T")
+
+LARGEST_BYTES = 4 * 2**30
+"""Memory that the arrays of one archive may take together."""
 
 DAMAGED = (
     OSError,
     EOFError,
-    KeyError,
+    LookupError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
     TypeError,
     ValueError,
     RuntimeError,
@@ -63,6 +70,7 @@ def load_archive(path: Path, kind: type[T]) -> T:
         InputDataError: The file is missing or is no such archive of this version.
     """
     try:
+        _require_size(path)
         thing = read_archive(str(path), _instance)
     except FileNotFoundError:
         raise InputDataError("there is no such file", node=str(path)) from None
@@ -73,10 +81,24 @@ def load_archive(path: Path, kind: type[T]) -> T:
     return thing
 
 
+def _require_size(path: Path) -> None:
+    """Refuse an archive that would take too much memory once it is unpacked."""
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST_BYTES:
+        raise InputDataError(
+            f"holds {size} bytes; {LARGEST_BYTES} are read at most", node=str(path)
+        )
+
+
 def _instance(name: str, members: dict[str, Any]) -> Any:
     if "phase" in members:
         members = {**members, "phase": graph.Phase(members["phase"])}
-    return _CLASSES[name](**members)
+    instance = _CLASSES[name](**members)
+    wrong = misfit(instance)
+    if wrong is not None:
+        raise TypeError(f"{name} has a strange {wrong}")
+    return instance
 
 
 def _not_an_archive(path: Path, kind: type) -> InputDataError:

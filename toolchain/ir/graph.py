@@ -70,7 +70,7 @@ class Graph:
     def _users(self) -> Mapping[str, tuple[Node, ...]]:
         users: dict[str, list[Node]] = {node.name: [] for node in self.nodes}
         for node in self.nodes:
-            for source in node.inputs:
+            for source in dict.fromkeys(node.inputs):
                 users[source].append(node)
         return {name: tuple(nodes) for name, nodes in users.items()}
 
@@ -132,6 +132,11 @@ class Graph:
         layers = tuple(part for part in parts if isinstance(part, (Dense, Conv)))
         return layers if len(layers) == len(parts) else ()
 
+    def reader_of_sum(self, layer: Node) -> Node | None:
+        """Return the node that reads a layer, or the sum it is in, if there is exactly one."""
+        user = self.only_user(layer.name)
+        return self.only_user(user.name) if isinstance(user, Add) else user
+
     def only_user(self, name: str) -> Node | None:
         """Return the node that reads ``name`` if there is exactly one."""
         users = self.users(name)
@@ -141,6 +146,10 @@ class Graph:
         """Return the graph with each of ``nodes`` in the place of the one of its name."""
         new = {node.name: node for node in nodes}
         return self.with_nodes(new.get(node.name, node) for node in self.nodes)
+
+    def without(self, name: str) -> Graph:
+        """Return the graph without the node ``name``, which nothing reads."""
+        return self.with_nodes(node for node in self.nodes if node.name != name)
 
     def bypass(self, name: str) -> Graph:
         """Return the graph without the one-input node ``name``; its users read its input."""
@@ -171,6 +180,36 @@ class Graph:
         return self.with_nodes(
             dataclasses.replace(node, inputs=rewired.get(node.name, node.inputs))
             for node in nodes
+        )
+
+    def unused(self, wish: str) -> str:
+        """Return ``wish``, or the first of ``wish2``, ``wish3``, ... that names no node yet."""
+        name, count = wish, 1
+        while name in self:
+            count += 1
+            name = f"{wish}{count}"
+        return name
+
+    def insert_before(self, name: str, *nodes: Node) -> Graph:
+        """Return the graph with ``nodes`` directly before the one called ``name``."""
+        place = self.nodes.index(self[name])
+        return self.with_nodes((*self.nodes[:place], *nodes, *self.nodes[place:]))
+
+    def insert_behind(self, name: str, *nodes: Node) -> Graph:
+        """Return the graph with ``nodes`` directly behind the one called ``name``."""
+        place = self.nodes.index(self[name]) + 1
+        return self.with_nodes((*self.nodes[:place], *nodes, *self.nodes[place:]))
+
+    def redirect(self, name: str, readers: Iterable[str], to: str) -> Graph:
+        """Return the graph in which ``readers`` of the node ``name`` read ``to`` instead."""
+        return self.swap(
+            *(
+                dataclasses.replace(
+                    self[reader],
+                    inputs=tuple(to if i == name else i for i in self[reader].inputs),
+                )
+                for reader in readers
+            )
         )
 
     def at_phase(self, phase: Phase) -> Graph:

@@ -47,6 +47,16 @@ class Node:
         if not holds:
             raise VerifyError(problem, node=self.name, hint=hint)
 
+    def _require_order(self, order: IndexArray | None, size: int, shape: Shape) -> None:
+        """Refuse an order that does not choose the elements of ``shape`` from ``size``."""
+        wanted = int(np.prod(shape))
+        if order is None:
+            self._require(size == wanted, f"makes {shape} of {size} elements")
+            return
+        self._require(order.size == wanted, f"makes {shape} of {order.size} elements")
+        is_inside = order.size > 0 and -1 <= order.min() and order.max() < size
+        self._require(is_inside, f"reads elements that are not among {size}")
+
     def _broadcasts(self, parameter: str, shape: Shape) -> None:
         found = np.shape(getattr(self, parameter))
         try:

@@ -173,8 +173,7 @@ def encode(node: Input, x: npt.NDArray[np.generic]) -> Floats:
 def decode(node: Output, x: Floats) -> Floats:
     """Return the model's output for what leaves the network, ``x`` ``(batch, ...)``."""
     flat = (x * node.scale + node.offset).reshape(len(x), -1)
-    y = flat if node.order is None else flat[:, node.order.ravel()]
-    y = y.reshape(len(x), *node.shape)
+    y = gather(flat, node.order).reshape(len(x), *node.shape)
     for step in node.tail:
         y = _on_host(step, y)
     return y

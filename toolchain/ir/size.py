@@ -22,7 +22,7 @@ def count_synapses(circuit: Circuit) -> int:
     padding connects nothing.
     """
     return sum(
-        _connections(
+        count_connections(
             synapse, circuit.nodes[synapse.source].shape, circuit.nodes[synapse.target].shape
         )
         for synapse in circuit.synapses
@@ -30,21 +30,22 @@ def count_synapses(circuit: Circuit) -> int:
 
 
 @singledispatch
-def _connections(synapse: Synapse, source: Shape, target: Shape) -> int:
+def count_connections(synapse: Synapse, source: Shape, target: Shape) -> int:
+    """Return the number of connections of one synapse between populations of these shapes."""
     raise NotImplementedError(type(synapse).__name__)
 
 
-@_connections.register
+@count_connections.register
 def _(synapse: DenseSynapse, source: Shape, target: Shape) -> int:
     return int(np.count_nonzero(synapse.weight))
 
 
-@_connections.register
+@count_connections.register
 def _(synapse: SparseSynapse, source: Shape, target: Shape) -> int:
     return int(np.count_nonzero(synapse.weight.data))
 
 
-@_connections.register
+@count_connections.register
 def _(synapse: ConvSynapse, source: Shape, target: Shape) -> int:
     per_tap = np.count_nonzero(synapse.weight, axis=(0, 1))
     rows, columns = (

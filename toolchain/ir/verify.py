@@ -124,6 +124,13 @@ def _verify_alternation(graph: Graph) -> None:
                 node=node.name,
                 hint="remove it, or put a layer before it",
             )
+        if isinstance(node, Staircase) and not (node.low == 0 and np.isfinite(node.high)):
+            raise VerifyError(
+                f"rounds to the steps {node.low:g} to {node.high:g}; neurons count from 0 to a "
+                "limit",
+                node=node.name,
+                hint="put a Clip with whole limits behind the rounding",
+            )
         if isinstance(node, Output) and not graph.layers_into(node):
             raise VerifyError(
                 "the output is not that of a convolution or dense layer",
@@ -139,7 +146,7 @@ def _verify_alternation(graph: Graph) -> None:
 
 
 def _verify_what_passes_spikes(graph: Graph) -> None:
-    """Check that pools read activations, and that only dense layers read what is flattened."""
+    """Check that pools and rearrangements read activations, whose spikes they pass on."""
     for node in graph:
         where = node.origin[0] if node.origin else node.name
         if isinstance(node, MaxPool) and not isinstance(graph.feeder(node), _ACTIVATIONS):
@@ -149,13 +156,16 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
                 hint=_HINTS[MaxPool],
             )
         if isinstance(node, Rearrange) and not (
-            node.order is None
-            and all(isinstance(user, Dense) for user in graph.users(node.name))
+            isinstance(graph.feeder(node), _ACTIVATIONS)
+            or (
+                node.order is None
+                and all(isinstance(user, Dense) for user in graph.users(node.name))
+            )
         ):
             raise VerifyError(
-                "its values are rearranged between two populations, which no synapse does",
+                "rearranges what is no activation, and only spikes can be relayed",
                 node=where,
-                hint="let a dense layer follow",
+                hint="rearrange behind an activation, or where a dense layer follows",
             )
 
 

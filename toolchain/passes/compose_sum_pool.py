@@ -10,8 +10,7 @@ convolution: with the pool's stride :math:`s_1`, padding :math:`p_1` and kernel 
 so the kernel is the sum of copies of :math:`K_1` placed :math:`d_2 s_1` apart and weighted with
 :math:`K_2`, the stride is :math:`s_1 s_2` and the padding :math:`p_2 s_1 + p_1`. That is exact
 where no window of the pool that the layer's padding stands for reaches into the input. Before a
-dense layer the pool spreads each column over its window. A pool that no layer follows is a
-convolution with ones.
+dense layer the pool spreads each column over its window.
 
 Behind a convolution the two change places: with its stride :math:`s_1` and kernel :math:`K_1`
 the kernel is the sum of copies of :math:`K_1` placed :math:`s_1` apart, one for each position
@@ -24,19 +23,18 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Conv, Dense, Output, Rearrange, Relu, SumPool
+from toolchain.ir.ann import Conv, Dense, Rearrange, SumPool
 from toolchain.ir.convolution import windows
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Shape
-from toolchain.ir.snn import LmHt
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 
-@compiler_pass("compose-sum-pool", phase=Phase.PREPARE, after=("fold-rearrangement",))
+@compiler_pass("compose-sum-pool", phase=Phase.PREPARE, after=("compose-skip",))
 def compose_sum_pool(graph: Graph, _: Context) -> Graph:
     """Remove every `SumPool` that a layer can take in.
 
-    One between two layers that cannot be composed is left for `verify` to name.
+    Others become layers of their own (`arrange-layers`).
     """
     return rewrite_each(graph, SumPool, _compose)
 
@@ -51,8 +49,6 @@ def _compose(graph: Graph, pool: SumPool) -> Graph:
             return _with_dense_after(graph, pool, user, dense)
     if isinstance(layer, Conv) and graph.only_user(layer.name) is pool:
         return _with_convolution_before(graph, layer, pool)
-    if isinstance(user, (Relu, LmHt, Output)):
-        return graph.swap(_as_convolution(pool, graph.shapes[pool.name][0]))
     return graph
 
 
@@ -155,15 +151,3 @@ def _spread(weight: Array, pool: SumPool, shape: Shape, pooled: Shape) -> Array:
             padded[:, :, rows, across] += columns
     inner = padded[:, :, top : top + height, left : left + width]
     return inner.reshape(len(weight), -1).astype(weight.dtype)
-
-
-def _as_convolution(pool: SumPool, channels: int) -> Conv:
-    return Conv(
-        name=pool.name,
-        inputs=pool.inputs,
-        origin=pool.origin,
-        weight=np.ones((channels, 1, *pool.kernel), np.float32),
-        stride=pool.stride,
-        padding=pool.padding,
-        groups=channels,
-    )

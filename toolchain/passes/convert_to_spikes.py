@@ -25,35 +25,48 @@ from toolchain.calibration import Calibration
 from toolchain.conversion import METHODS
 from toolchain.encoding import choose_encoding
 from toolchain.errors import ConversionError
-from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
+from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu, Staircase
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
-from toolchain.ir.snn import LmHt, MultiThreshold
+from toolchain.ir.snn import LmHt, MultiThreshold, Spiking
 from toolchain.registers import largest_weight
 from toolchain.rewriting import Context, compiler_pass
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _RESOLUTION_MIN = 16
+_ACTIVATIONS = (Relu, Staircase)
 
 
 @compiler_pass("convert-to-spikes", phase=Phase.CONVERT)
 def convert_to_spikes(graph: Graph, context: Context) -> Graph:
     """Replace every `Relu` with a `MultiThreshold` and scale the layers to spike counts.
 
+    A `Staircase` becomes one with its own steps and no calibration: its neurons are exact, but
+    for sums exactly between two steps, which they round up.
+
     Raises:
-        ConversionError: The network has not been calibrated.
+        ConversionError: The network has not been calibrated, and needs to be.
     """
-    if graph.input.encoding is not None or graph.of_type(LmHt):
+    if _is_converted(graph):
         return graph
-    if context.calibration is None:
-        if not graph.of_type(Relu):
+    if context.calibration is None and graph.input.encoding is None:
+        if not any(isinstance(node, _ACTIVATIONS) for node in graph):
             return graph
         raise ConversionError("there are no calibration samples to choose thresholds from")
-    conversion = _Conversion(graph, context, context.calibration)
+    conversion = _Conversion(graph, context, context.calibration or Calibration(np.zeros(0)))
     for node in graph:
         conversion.convert(node)
     return graph.with_nodes(conversion.nodes.values())
+
+
+def _is_converted(graph: Graph) -> bool:
+    """Tell whether nothing is left to convert: activations, an input, biases of the last."""
+    if any(isinstance(node, (LmHt, Spiking)) for node in graph):
+        return True
+    if graph.input.encoding is None or any(isinstance(node, _ACTIVATIONS) for node in graph):
+        return False
+    return not any(np.any(layer.bias) for layer in graph.layers_into(graph.output))
 
 
 @dataclasses.dataclass
@@ -69,7 +82,7 @@ class _Conversion:
     def convert(self, node: Node) -> None:
         """Convert the next node, and the layers before it if it is one that reads their sum."""
         unit = np.ones(())
-        if isinstance(node, Input):
+        if isinstance(node, Input) and node.encoding is None:
             encoding = choose_encoding(self.calibration.x)
             node, unit = dataclasses.replace(node, encoding=encoding), np.array(encoding.scale)
         elif isinstance(node, (Dense, Conv)):
@@ -79,6 +92,9 @@ class _Conversion:
             unit = self._thresholds(node, layers)
             self.nodes |= {layer.name: _per_threshold(layer, unit) for layer in layers}
             node = _neurons(node, self.context.levels, unit)
+        elif isinstance(node, Staircase):
+            start = 0.0 if node.rounds_down else 0.5
+            node = _neurons(node, int(node.high), unit, start)
         elif isinstance(node, Output):
             layers = [self.nodes[layer.name] for layer in self.graph.layers_into(node)]
             node = _read_out(node, layers)
@@ -102,13 +118,13 @@ class _Conversion:
         return thresholds.reshape(-1, *(1 for _ in self.graph.shapes[node.name][1:]))
 
 
-def _neurons(node: Relu, levels: int, unit: Floats) -> MultiThreshold:
+def _neurons(node: Node, levels: int, unit: Floats, start: float = 0.5) -> MultiThreshold:
     return MultiThreshold(
         name=node.name,
         inputs=node.inputs,
         origin=node.origin,
         levels=levels,
-        initial=np.asarray(0.5),
+        initial=np.asarray(start),
         unit=unit,
     )
 

@@ -27,6 +27,7 @@ from functools import singledispatch
 import numpy as np
 
 from toolchain.ir.ann import (
+    Add,
     Affine,
     Conv,
     Dense,
@@ -56,15 +57,17 @@ def _fold_backward(graph: Graph, affine: Affine) -> Graph | None:
     layer = graph.producer(affine)
     if graph.only_user(layer.name) is not affine:
         return None
+    if isinstance(layer, Add):
+        return _into_sum(graph, affine, layer)
     scale, shift = affine.scale, affine.shift
     folded: Node
     if isinstance(layer, Dense):
         weight = layer.weight * np.reshape(scale, (-1, 1))
         folded = dataclasses.replace(layer, weight=weight, bias=layer.bias * scale + shift)
-    elif isinstance(layer, Conv) and _is_per_channel(scale):
+    elif isinstance(layer, Conv) and is_per_channel(scale):
         weight = layer.weight * np.reshape(scale, (-1, 1, 1, 1))
         bias = layer.bias * scale + shift
-        if not _is_per_channel(bias):
+        if not is_per_channel(bias):
             bias = np.broadcast_to(bias, graph.shapes[layer.name])
         folded = dataclasses.replace(layer, weight=weight, bias=bias)
     elif isinstance(layer, Affine):
@@ -75,6 +78,21 @@ def _fold_backward(graph: Graph, affine: Affine) -> Graph | None:
         return None
     folded = dataclasses.replace(folded, origin=layer.origin + affine.origin)
     return graph.swap(folded).bypass(affine.name)
+
+
+def _into_sum(graph: Graph, affine: Affine, total: Add) -> Graph:
+    """Scale each term of a sum instead of the sum; the first takes the shift."""
+    terms = [
+        dataclasses.replace(
+            affine,
+            name=graph.unused(f"{affine.name}/term{number}"),
+            inputs=(source,),
+            shift=affine.shift if number == 1 else np.zeros(()),
+        )
+        for number, source in enumerate(total.inputs, 1)
+    ]
+    scaled = dataclasses.replace(total, inputs=tuple(term.name for term in terms))
+    return graph.insert_before(total.name, *terms).swap(scaled).bypass(affine.name)
 
 
 def _fold_forward(graph: Graph, affine: Affine) -> Graph | None:
@@ -99,13 +117,13 @@ def _past(user: Node, affine: Affine, shape: Shape) -> Affine | None:
 
 @_past.register
 def _(user: MaxPool, affine: Affine, shape: Shape) -> Affine | None:
-    passes = _is_per_channel(affine.scale) and _is_per_channel(affine.shift)
+    passes = is_per_channel(affine.scale) and is_per_channel(affine.shift)
     return affine if passes and bool(np.all(affine.scale > 0)) else None
 
 
 @_past.register
 def _(user: SumPool, affine: Affine, shape: Shape) -> Affine | None:
-    if not _is_per_channel(affine.scale):
+    if not is_per_channel(affine.scale):
         return None
     full = np.broadcast_to(affine.shift, shape)[None]
     summed = windows(full, user.kernel, user.stride, user.padding).sum(axis=(4, 5))[0]
@@ -143,7 +161,7 @@ def _(user: Dense, affine: Affine, shape: Shape) -> Node | None:
 
 @_into.register
 def _(user: Conv, affine: Affine, shape: Shape) -> Node | None:
-    if not _is_per_channel(affine.scale):
+    if not is_per_channel(affine.scale):
         return None
     shift = np.broadcast_to(affine.shift, shape)[None].astype(np.float64)
     weight = user.weight.astype(np.float64)
@@ -167,7 +185,7 @@ def _(user: Output, affine: Affine, shape: Shape) -> Node | None:
     )
 
 
-def _is_per_channel(value: Array) -> bool:
+def is_per_channel(value: Array) -> bool:
     """Tell whether a scale or shift is the same at all positions of a channel."""
     return np.ndim(value) == 0 or (np.ndim(value) == 3 and value.shape[1:] == (1, 1))
 

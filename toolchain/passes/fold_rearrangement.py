@@ -13,7 +13,7 @@ from functools import singledispatch
 
 import numpy as np
 
-from toolchain.ir.ann import Dense, Input, Output, Rearrange, Relu
+from toolchain.ir.ann import Add, Conv, Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, IndexArray, Node, Shape
 from toolchain.ir.snn import LmHt
@@ -28,22 +28,30 @@ def fold_rearrangement(graph: Graph, _: Context) -> Graph:
 
 def _fold(graph: Graph, node: Rearrange) -> Graph:
     before, after = graph.producer(node), graph.only_user(node.name)
-    if node.order is None and node.shape == graph.shapes[before.name]:
+    shape = graph.shapes[before.name]
+    is_alone = graph.only_user(before.name) is node
+    if node.order is None and node.shape == shape:
         return _absorb(graph, node, before)
-    if isinstance(before, (Input, Rearrange)) and graph.only_user(before.name) is node:
+    if isinstance(before, (Input, Rearrange)) and is_alone:
         order = _composed(before.order, node.order)
         return _absorb(graph, node, dataclasses.replace(before, shape=node.shape, order=order))
-    if isinstance(after, LmHt):
+    if isinstance(before, (Dense, Conv)) and is_alone and not _keeps_all(node, shape):
+        chosen = _rows(before, node, shape)
+        return graph if chosen is None else _absorb(graph, node, chosen)
+    if isinstance(after, LmHt) and _keeps_all(node, shape):
         return graph.swap(_behind(after, node)).exchange(node.name)
     if isinstance(after, Relu):
         return graph.exchange(node.name)
-    folded = None if after is None else _into(after, node, graph.shapes[before.name])
+    if isinstance(after, Add):
+        return _behind_sum(graph, node, after)
+    folded = None if after is None else _into(after, node, shape)
     if folded is None:
         return graph
-    if len(graph.shapes[before.name]) == 1 or isinstance(after, Output):
+    if len(shape) == 1 or isinstance(after, (Output, Conv)):
         folded = dataclasses.replace(folded, origin=node.origin + folded.origin)
         return graph.swap(folded).bypass(node.name)
-    return graph.swap(folded, dataclasses.replace(node, order=None))
+    flat = dataclasses.replace(node, order=None, shape=(int(np.prod(shape)),))
+    return graph.swap(folded, flat)
 
 
 def _absorb(graph: Graph, node: Rearrange, before: Node) -> Graph:
@@ -54,11 +62,42 @@ def _absorb(graph: Graph, node: Rearrange, before: Node) -> Graph:
 
 def _composed(first: IndexArray | None, second: IndexArray | None) -> IndexArray | None:
     if first is None or second is None:
-        order = first if second is None else second
-    else:
-        order = first.ravel()[second.ravel()]
-    is_plain = order is None or bool(np.all(order.ravel() == np.arange(order.size)))
+        return first if second is None else second
+    second = second.ravel()
+    order = np.where(second < 0, -1, first.ravel()[second])
+    is_plain = order.size == first.size and bool(np.all(order == np.arange(order.size)))
     return None if is_plain else order
+
+
+def _keeps_all(node: Rearrange, shape: Shape) -> bool:
+    """Tell whether every value of ``shape`` is read once."""
+    size = int(np.prod(shape))
+    return node.order is None or np.array_equal(np.sort(node.order.ravel()), np.arange(size))
+
+
+def _channels(node: Rearrange, shape: Shape) -> IndexArray | None:
+    """Return which channel each channel repeats, -1 for none; `None` if values move in them."""
+    if node.order is None or len(node.shape) != 3 or node.shape[1:] != shape[1:]:
+        return None
+    positions = int(np.prod(shape[1:]))
+    order = node.order.reshape(node.shape[0], positions)
+    channels = np.where(order[:, 0] < 0, -1, order[:, 0] // positions)
+    whole = channels[:, None] * positions + np.arange(positions)
+    is_whole = np.where(channels[:, None] < 0, order == -1, order == whole)
+    return channels if bool(is_whole.all()) else None
+
+
+def _rows(layer: Dense | Conv, node: Rearrange, shape: Shape) -> Node | None:
+    """Return the layer with the outputs that ``node`` chooses."""
+    if isinstance(layer, Dense):
+        rows = node.order.ravel() if node.order is not None else None
+    else:
+        rows = _channels(node, shape) if layer.groups == 1 else None
+    if rows is None or len(node.shape) != len(shape):
+        return None
+    weight, bias = layer.weight[rows], layer.bias_by_row[rows]
+    weight[rows < 0], bias[rows < 0] = 0, 0
+    return dataclasses.replace(layer, weight=weight, bias=bias)
 
 
 def _behind(neurons: LmHt, node: Rearrange) -> LmHt:
@@ -72,6 +111,33 @@ def _behind(neurons: LmHt, node: Rearrange) -> LmHt:
     return dataclasses.replace(neurons, tensor_order=order)
 
 
+def _behind_sum(graph: Graph, node: Rearrange, total: Add) -> Graph:
+    """Rearrange a sum instead of its terms, where all are rearranged alike."""
+    terms = [graph[name] for name in total.inputs]
+    sources = []
+    for term in terms:
+        if not isinstance(term, Rearrange) or graph.only_user(term.name) is not total:
+            return graph
+        same = term.order is node.order or (
+            term.order is not None
+            and node.order is not None
+            and np.array_equal(term.order.ravel(), node.order.ravel())
+        )
+        if not same or graph.shapes[term.inputs[0]] != graph.shapes[node.inputs[0]]:
+            return graph
+        sources.append(term.inputs[0])
+    users = [user.name for user in graph.users(total.name)]
+    origin = tuple(name for term in terms for name in term.origin)
+    moved = dataclasses.replace(
+        node, name=graph.unused(f"{total.name}/rearranged"), inputs=(total.name,), origin=origin
+    )
+    graph = graph.insert_behind(total.name, moved).redirect(total.name, users, moved.name)
+    graph = graph.swap(dataclasses.replace(total, inputs=tuple(sources)))
+    for term in terms:
+        graph = graph.without(term.name)
+    return graph
+
+
 @singledispatch
 def _into(user: Node, node: Rearrange, shape: Shape) -> Node | None:
     """Return what ``user`` becomes when it reads what ``node`` reads, which has ``shape``."""
@@ -82,13 +148,25 @@ def _into(user: Node, node: Rearrange, shape: Shape) -> Node | None:
 def _(user: Dense, node: Rearrange, shape: Shape) -> Node | None:
     if node.order is None:
         return None
-    weight = np.empty_like(user.weight)
-    weight[:, node.order.ravel()] = user.weight
-    return dataclasses.replace(user, weight=weight)
+    return dataclasses.replace(
+        user, weight=_gathered_back(user.weight, node.order.ravel(), int(np.prod(shape)))
+    )
+
+
+@_into.register
+def _(user: Conv, node: Rearrange, shape: Shape) -> Node | None:
+    channels = _channels(node, shape)
+    if channels is None or user.groups != 1:
+        return None
+    return dataclasses.replace(user, weight=_gathered_back(user.weight, channels, shape[0]))
 
 
 @_into.register
 def _(user: Output, node: Rearrange, shape: Shape) -> Node | None:
+    is_plain = np.ndim(user.scale) == 0 and np.ndim(user.offset) == 0
+    if not _keeps_all(node, shape) and not (is_plain and not np.any(user.offset)):
+        return None
+
     def moved(value: Array) -> Array:
         if np.ndim(value) == 0:
             return value
@@ -103,3 +181,16 @@ def _(user: Output, node: Rearrange, shape: Shape) -> Node | None:
         scale=moved(user.scale),
         offset=moved(user.offset),
     )
+
+
+def _gathered_back(weight: Array, order: IndexArray, size: int) -> Array:
+    """Return the weights ``(out, size, ...)`` that do the same before a choice as after it.
+
+    Args:
+        weight: ``(out, chosen, ...)``.
+        order: Which of ``size`` values each chosen one is, -1 for a zero.
+        size: Number of values before the choice.
+    """
+    by_value = np.zeros((size, len(weight), *weight.shape[2:]), weight.dtype)
+    np.add.at(by_value, order[order >= 0], weight.swapaxes(0, 1)[order >= 0])
+    return by_value.swapaxes(0, 1).copy()

@@ -69,7 +69,7 @@ def _merged(graph: Graph, node: Node, windows: int) -> Node:
     if not isinstance(node, (Dense, Conv)):
         return node
     weight, bias = (np.asarray(value, np.float64) for value in (node.weight, node.bias))
-    if not isinstance(graph.only_user(node.name), LmHt):
+    if not isinstance(graph.reader_of_sum(node), LmHt):
         return dataclasses.replace(node, weight=weight / windows)
     if isinstance(graph.feeder(node), Input):
         weight = weight * windows

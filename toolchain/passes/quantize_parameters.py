@@ -26,13 +26,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums
+from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums, summed
 from toolchain.errors import RangeError
 from toolchain.ir.ann import Output
 from toolchain.ir.graph import Graph, Phase
@@ -53,7 +53,7 @@ _TYPICAL = 90
 _LOSS_MAX = 0.5
 
 
-@compiler_pass("quantize-parameters", phase=Phase.QUANTIZE)
+@compiler_pass("quantize-parameters", phase=Phase.QUANTIZE, after=("keep-integers",))
 def quantize_parameters(graph: Graph, context: Context) -> Graph:
     """Round every layer and the neurons behind it.
 
@@ -109,7 +109,7 @@ def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _
     free = dataclasses.replace(fit, own_thresholds=isinstance(fit.neurons, ThresholdBank))
     bound, finest = "proved", free.finest(target)
     if seen is not None and _loss(finest, free.unbounded(target)) > _LOSS_MAX:
-        fit = dataclasses.replace(fit, seen=_summed([seen()[part.name] for part in fit.layers]))
+        fit = dataclasses.replace(fit, seen=summed([seen()[part.name] for part in fit.layers]))
         finer = dataclasses.replace(free, seen=fit.seen).finest(target)
         if _loss(finest, finer) > _LOSS_MAX:
             bound, finest = "observed", finer
@@ -122,12 +122,6 @@ def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _
     except RangeError:
         return bound, finest
     return bound, finest if _loss(shared, finest) > _LOSS_MAX else shared
-
-
-def _summed(sums: Sequence[Sums]) -> Sums:
-    """Add up the bounds of layers that one population reads."""
-    low, high = (np.sum(sides, axis=0) for sides in zip(*sums, strict=True))
-    return low, high
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +202,7 @@ class _Fit:
                 proved_sums(dataclasses.replace(layer, weight=weight), *limits)
                 for layer, weight, limits in zip(self.layers, weights, self.ranges, strict=True)
             ]
-            low, high = _summed(proved)
+            low, high = summed(proved)
         else:
             low, high = (_MARGIN * side * threshold for side in self.seen)
         low = low + self.neurons.levels * _taken(_lateral(self.neurons, threshold), threshold)
@@ -289,7 +283,7 @@ def _readout(
         )
     sums = [proved_sums(layer, *limits) for layer, limits in zip(layers, ranges, strict=True)]
     filled = [_row_maxima(layer) / largest_weight(layer, target) for layer in layers]
-    scale = np.max([*filled, np.maximum(*_summed(sums)) / room], axis=0)
+    scale = np.max([*filled, np.maximum(*summed(sums)) / room], axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     per_output = scale.reshape(-1, *(1 for _ in graph.shapes[layers[0].name][1:]))
     return (

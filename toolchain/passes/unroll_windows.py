@@ -88,7 +88,7 @@ def unroll_windows(graph: Graph, context: Context) -> Graph:
 
 def _unrolled_layer(graph: Graph, layer: Layer, before: _Signal) -> Layer:
     """Return the layer with one block of weights for each pair of windows."""
-    reader = graph.only_user(layer.name)
+    reader = graph.reader_of_sum(layer)
     if isinstance(reader, LmHt):
         is_static = before.windows == 1 and isinstance(graph.feeder(layer), Input)
         if before.windows != reader.windows and not is_static:
@@ -160,14 +160,12 @@ def _unrolled_order(graph: Graph, node: Rearrange, windows: int) -> Rearrange:
         return dataclasses.replace(node, shape=shape)
     size = int(np.prod(graph.shapes[node.inputs[0]]))
     starts = size * np.arange(windows)[:, None]
-    return dataclasses.replace(
-        node, shape=shape, order=(starts + node.order.ravel()).reshape(shape)
-    )
+    order = np.where(node.order.ravel() < 0, -1, starts + node.order.ravel())
+    return dataclasses.replace(node, shape=shape, order=order.reshape(shape))
 
 
 def _with_bias(graph: Graph, node: Output) -> Output:
-    layer = graph.producer(node)
-    bias = np.asarray(getattr(layer, "bias", 0.0), np.float64)
+    bias = sum(np.asarray(layer.bias, np.float64) for layer in graph.layers_into(node))
     return dataclasses.replace(node, offset=node.offset + node.scale * bias)
 
 

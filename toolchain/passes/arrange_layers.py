@@ -1,0 +1,87 @@
+"""Say with layers what is left between populations.
+
+A synapse is all that there is between two populations, so a scale, a sum over windows, and a
+value that a sum or an activation reads directly become layers: convolutions with one weight
+for each value, dense ones with a diagonal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from toolchain.ir.ann import Add, Affine, Conv, Dense, Output, Relu, Staircase, SumPool
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import Array, Node, Shape
+from toolchain.ir.snn import LmHt
+from toolchain.passes.fold_affine import is_per_channel
+from toolchain.rewriting import Context, compiler_pass
+
+_LAYERS = (Dense, Conv)
+
+
+@compiler_pass("arrange-layers", phase=Phase.PREPARE, after=("copy-sums",))
+def arrange_layers(graph: Graph, _: Context) -> Graph:
+    """Replace what no other pass could fold; add layers where activations have none."""
+    for node in graph:
+        shape = graph.shapes[node.name]
+        if isinstance(node, Affine) and _can_be_layer(node, shape):
+            graph = graph.swap(_scaling(node, shape))
+        elif isinstance(node, SumPool):
+            graph = graph.swap(_summing(node, shape[0]))
+        elif isinstance(node, Add):
+            graph = _with_layers(graph, node, shape)
+        elif isinstance(node, (Relu, LmHt, Staircase, Output)):
+            before = graph.producer(node)
+            if not isinstance(before, (*_LAYERS, Add, Affine)):
+                graph = _with_skip(graph, node, 0, graph.shapes[before.name])
+    return graph
+
+
+def _with_layers(graph: Graph, node: Add, shape: Shape) -> Graph:
+    """Return the graph with every input of a sum a layer, and none of them twice."""
+    for place, name in enumerate(node.inputs):
+        is_layer = isinstance(graph[name], (*_LAYERS, Add, Affine))
+        if not is_layer or name in node.inputs[:place]:
+            graph = _with_skip(graph, graph[node.name], place, shape)
+    return graph
+
+
+def _with_skip(graph: Graph, reader: Node, place: int, shape: Shape) -> Graph:
+    source = reader.inputs[place]
+    skip = _diagonal(graph.unused(f"{reader.name}/skip"), np.ones(()), np.zeros(()), shape)
+    skip = dataclasses.replace(skip, inputs=(source,), origin=reader.origin)
+    inputs = (*reader.inputs[:place], skip.name, *reader.inputs[place + 1 :])
+    reader = dataclasses.replace(reader, inputs=inputs)
+    return graph.insert_before(reader.name, skip).swap(reader)
+
+
+def _can_be_layer(node: Affine, shape: Shape) -> bool:
+    return len(shape) == 1 or (len(shape) == 3 and is_per_channel(node.scale))
+
+
+def _scaling(node: Affine, shape: Shape) -> Node:
+    layer = _diagonal(node.name, node.scale, node.shift, shape)
+    return dataclasses.replace(layer, inputs=node.inputs, origin=node.origin)
+
+
+def _diagonal(name: str, scale: Array, shift: Array, shape: Shape) -> Dense | Conv:
+    """Return the layer that scales and shifts each value."""
+    scale = np.broadcast_to(np.ravel(scale), shape[0])
+    if len(shape) == 1:
+        return Dense(name=name, weight=np.diag(scale), bias=shift)
+    weight = scale.reshape(-1, 1, 1, 1)
+    return Conv(name=name, weight=weight, bias=shift, groups=shape[0])
+
+
+def _summing(pool: SumPool, channels: int) -> Conv:
+    return Conv(
+        name=pool.name,
+        inputs=pool.inputs,
+        origin=pool.origin,
+        weight=np.ones((channels, 1, *pool.kernel), np.float32),
+        stride=pool.stride,
+        padding=pool.padding,
+        groups=channels,
+    )

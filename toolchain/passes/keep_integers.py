@@ -1,0 +1,232 @@
+r"""Keep the integers of layers that are quantized already.
+
+Where the weights of a population are whole multiples of one number a channel (`integers`), they
+become these multiples, and the threshold what it then has to be. For whole thresholds the
+neurons count exactly as before; power-of-two scales always have them. Other thresholds are
+rounded, and some sums next to one get a level more or less. In the radix lowering weights and
+thresholds are then multiplied by the largest power of two that the registers hold, so that less
+is lost: the neurons shift their sum.
+
+What does not fit the registers is left to `quantize-parameters`, which rounds everything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums, summed
+from toolchain.integers import Floats, Ints, Lattice, Thresholds, find_lattice, whole_thresholds
+from toolchain.ir.ann import Output
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import Node
+from toolchain.ir.snn import RadixFire, Spiking, ThresholdBank
+from toolchain.registers import Demand, excess_of, largest_weight, output_max
+from toolchain.rewriting import Context, compiler_pass
+
+Layers: TypeAlias = tuple[Layer, ...]
+Observation: TypeAlias = Callable[[], dict[str, Sums]]
+
+_MARGIN = 1.25
+_SHIFTS_MAX = 12
+_ERROR_MAX = 0.5
+
+
+@compiler_pass("keep-integers", phase=Phase.QUANTIZE)
+def keep_integers(graph: Graph, context: Context) -> Graph:
+    """Make integers of every population and output whose weights are multiples of a step."""
+    kept: list[Node] = []
+    seen = None
+    if context.calibration is not None:
+        seen = functools.cache(functools.partial(observed_sums, graph, context.calibration.x))
+    for node in graph:
+        layers = graph.layers_into(node) if isinstance(node, (Spiking, Output)) else ()
+        if not layers or layers[0].weight.dtype.kind == "i":
+            continue
+        most = min(largest_weight(layer, context.target) for layer in layers)
+        lattice = find_lattice(layers, most)
+        if lattice is None:
+            continue
+        if isinstance(node, Output):
+            kept.extend(_readout(graph, layers, lattice, node, context))
+        elif isinstance(node, Spiking) and node.windows == 1:
+            kept.extend(_population(graph, layers, lattice, node, context, seen))
+    return graph.swap(*kept) if kept else graph
+
+
+def _population(
+    graph: Graph,
+    layers: Layers,
+    lattice: Lattice,
+    neurons: Spiking,
+    context: Context,
+    seen: Observation | None,
+) -> tuple[Node, ...]:
+    """Return the population and its layers in integers; nothing where they do not fit."""
+    fit = _Fit(layers, lattice, neurons, tuple(input_range(graph, layer) for layer in layers))
+    found = fit.fitted("proved", context, None)
+    if found is None and seen is not None:
+        sums = summed([seen()[layer.name] for layer in layers])
+        found = fit.fitted("observed", context, sums)
+    return () if found is None else found.nodes(graph, layers, neurons)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept(Demand):
+    """What a population is in integers, and how its sums are bounded."""
+
+    weights: tuple[Ints, ...]
+    bound: str
+
+    def nodes(self, graph: Graph, layers: Layers, neurons: Spiking) -> tuple[Node, ...]:
+        """Return the nodes with these integers."""
+        shape = graph.shapes[neurons.name]
+        per_channel = (-1, *(1 for _ in shape[1:]))
+        initial = np.broadcast_to(np.asarray(neurons.initial).ravel(), self.threshold.shape)
+        start = np.floor(initial * self.threshold).astype(np.int64)
+        bias = self.constant - start[:, None]
+        bias = bias.reshape(per_channel if bias.shape[1] == 1 else shape)
+        biases = [bias, *(np.zeros((), np.int64) for _ in layers[1:])]
+        parts = zip(layers, self.weights, biases, strict=True)
+        return (
+            *(dataclasses.replace(layer, weight=w, bias=b) for layer, w, b in parts),
+            dataclasses.replace(
+                neurons,
+                threshold=self.threshold.reshape(per_channel),
+                initial=start.reshape(per_channel),
+                low=self.low,
+                high=self.high,
+                bound=self.bound,
+                lateral=np.zeros((), np.int64),
+            ),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """The search for thresholds that go with the integers of a population.
+
+    Attributes:
+        layers: What feeds it, with float weights for a threshold of 1.
+        lattice: Their weights as integers.
+        neurons: The population.
+        ranges: Of each layer's inputs.
+    """
+
+    layers: Layers
+    lattice: Lattice
+    neurons: Spiking
+    ranges: tuple[tuple[int, int], ...]
+
+    def fitted(self, bound: str, context: Context, sums: Sums | None) -> _Kept | None:
+        """Return the integers that say the thresholds best; `None` if none fit.
+
+        Args:
+            bound: ``proved``, or ``observed`` where there are ``sums``.
+            context: With the target.
+            sums: Observed, in thresholds.
+        """
+        for factor in self._factors(context):
+            for shift in self._shifts():
+                scale = factor << shift
+                thresholds = self._thresholds(scale)
+                if thresholds.error.max() > _ERROR_MAX:
+                    continue
+                kept = self._kept(scale, thresholds, bound, sums)
+                if not self._excess(kept, context):
+                    return kept
+        return None
+
+    def _factors(self, context: Context) -> Iterator[Ints]:
+        """Yield by what integers may be multiplied, ``(C,)``: the best for thresholds first."""
+        most = min(largest_weight(layer, context.target) for layer in self.layers)
+        room = most // self.lattice.largest
+        best, error = np.ones_like(room), self._thresholds(np.ones_like(room)).error
+        for factor in range(2, int(room.max()) + 1):
+            if not error.any():
+                break
+            finer = self._thresholds(np.full_like(room, factor)).error
+            is_better = (factor <= room) & (finer < error)
+            best, error = np.where(is_better, factor, best), np.where(is_better, finer, error)
+        yield best
+        if (best > 1).any():
+            yield np.ones_like(best)
+
+    def _shifts(self) -> Iterator[int]:
+        """Yield the powers of two to multiply with, of which the radix lowering takes any."""
+        is_exact = not self._thresholds(np.ones_like(self.lattice.largest)).error.any()
+        if isinstance(self.neurons, RadixFire) and not is_exact:
+            yield from range(_SHIFTS_MAX, 0, -1)
+        yield 0
+
+    def _thresholds(self, scale: Ints) -> Thresholds:
+        initial = np.asarray(self.neurons.initial, np.float64).ravel()
+        return whole_thresholds(
+            scale / self.lattice.step,
+            self._bias(),
+            np.broadcast_to(initial, scale.shape),
+            self.neurons.levels,
+            scale,
+        )
+
+    def _bias(self) -> Floats:
+        """Return the biases of all layers, ``(C, 1 or positions)``, in thresholds."""
+        bias = np.asarray(sum(layer.bias for layer in self.layers), np.float64)
+        channels = len(self.lattice.step)
+        return np.full((channels, 1), bias) if bias.size == 1 else bias.reshape(channels, -1)
+
+    def _kept(
+        self, scale: Ints, thresholds: Thresholds, bound: str, sums: Sums | None
+    ) -> _Kept:
+        weights = tuple(
+            weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+            for weight in self.lattice.weights
+        )
+        if sums is None:
+            parts = zip(self.layers, weights, self.ranges, strict=True)
+            low, high = summed(
+                [proved_sums(dataclasses.replace(part, weight=w), *r) for part, w, r in parts]
+            )
+        else:
+            low, high = (_MARGIN * side * scale / self.lattice.step for side in sums)
+        return _Kept(
+            threshold=thresholds.threshold,
+            constant=thresholds.constant,
+            low=np.ceil(low).astype(np.int64),
+            high=np.ceil(high).astype(np.int64),
+            weights=weights,
+            bound=bound,
+        )
+
+    def _excess(self, kept: _Kept, context: Context) -> bool:
+        """Tell whether a channel fits no register, with thresholds shared or not."""
+        own = [False, True] if isinstance(self.neurons, ThresholdBank) else [False]
+        return all(
+            excess_of(kept, self.neurons, context.target, own_thresholds=each).any()
+            for each in own
+        )
+
+
+def _readout(
+    graph: Graph, layers: Layers, lattice: Lattice, output: Output, context: Context
+) -> tuple[Node, ...]:
+    """Return the output and its layers in integers; nothing where they do not fit."""
+    sums = [
+        proved_sums(dataclasses.replace(layer, weight=weight), *input_range(graph, layer))
+        for layer, weight in zip(layers, lattice.weights, strict=True)
+    ]
+    if np.max(summed(sums)) > output_max(context.lowering, context.target):
+        return ()
+    step = lattice.step.reshape(-1, *(1 for _ in graph.shapes[layers[0].name][1:]))
+    zero = np.zeros((), np.int64)
+    return (
+        *(
+            dataclasses.replace(layer, weight=weight, bias=zero)
+            for layer, weight in zip(layers, lattice.weights, strict=True)
+        ),
+        dataclasses.replace(output, scale=output.scale * step),
+    )

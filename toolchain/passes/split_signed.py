@@ -1,0 +1,77 @@
+r"""Give a linear tensor that layers read two populations, one for each sign.
+
+Between two layers without an activation there is nothing that spikes. But
+
+.. math:: x = \max(x, 0) - \max(-x, 0),
+
+so neurons for :math:`x` and for :math:`-x` carry it, and what read :math:`x` reads their
+difference, which `compose-skip` merges into the layers behind. Channel :math:`c` becomes the
+channels :math:`2 c` and :math:`2 c + 1`, so that groups stay together. The price is twice the
+neurons and one more rounding to levels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from toolchain.ir.ann import Add, Conv, Dense, Output, Relu, Staircase
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import Array, Node, Shape
+from toolchain.ir.snn import LmHt
+from toolchain.rewriting import Context, compiler_pass
+
+_LAYERS = (Dense, Conv)
+_ENDS = (Relu, LmHt, Staircase, Output)
+
+
+@compiler_pass("split-signed", phase=Phase.PREPARE, after=("arrange-layers",))
+def split_signed(graph: Graph, _: Context) -> Graph:
+    """Split the first layer or sum whose readers need spikes; the phase repeats."""
+    if graph.of_type(LmHt):
+        return graph
+    for node in graph:
+        if isinstance(node, (*_LAYERS, Add)) and not _has_its_population(graph, node):
+            return _split(graph, node)
+    return graph
+
+
+def _has_its_population(graph: Graph, node: Node) -> bool:
+    user = graph.only_user(node.name)
+    if isinstance(node, Add):
+        return isinstance(user, _ENDS)
+    is_of_sum = isinstance(user, Add) and user.inputs.count(node.name) == 1
+    return isinstance(user, _ENDS) or is_of_sum
+
+
+def _split(graph: Graph, node: Node) -> Graph:
+    users = [user.name for user in graph.users(node.name)]
+    layers = [graph[name] for name in node.inputs] if isinstance(node, Add) else [node]
+    shape = graph.shapes[node.name]
+    signs = Relu(name=graph.unused(f"{node.name}/signs"), inputs=(node.name,))
+    merge = _difference(graph.unused(f"{node.name}/merge"), signs.name, shape)
+    new = [dataclasses.replace(new, origin=node.origin) for new in (signs, merge)]
+    graph = graph.insert_behind(node.name, *new).redirect(node.name, users, merge.name)
+    return graph.swap(*(_doubled(layer) for layer in layers))
+
+
+def _doubled(layer: Node) -> Node:
+    """Return the layer with every output followed by its negative."""
+    if not isinstance(layer, _LAYERS):
+        raise TypeError(f"{layer.name} is no layer")
+    return dataclasses.replace(layer, weight=_both(layer.weight), bias=_both(layer.bias_by_row))
+
+
+def _both(rows: Array) -> Array:
+    return np.stack([rows, -rows], axis=1).reshape(-1, *rows.shape[1:])
+
+
+def _difference(name: str, source: str, shape: Shape) -> Dense | Conv:
+    """Return the layer that takes every second value from the one before it."""
+    channels = shape[0]
+    if len(shape) == 1:
+        weight = np.kron(np.eye(channels), np.array([[1.0, -1.0]]))
+        return Dense(name=name, inputs=(source,), weight=weight)
+    weight = np.tile(np.array([1.0, -1.0]), channels).reshape(channels, 2, 1, 1)
+    return Conv(name=name, inputs=(source,), weight=weight, groups=channels)

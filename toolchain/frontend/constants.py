@@ -89,18 +89,41 @@ def resolve(
         UnsupportedOpError: A constant comes from an operator that is not computed on import.
     """
     known = Resolved({sample: sample_type})
-    operands = _operands(file.proto.graph)
+    operands = operands_of(file.proto.graph)
     for tensor in file.proto.graph.initializer:
-        _learn(known, tensor.name, _initializer(tensor, finite=tensor.name in operands))
+        learn_initializer(known, tensor, operands)
     dependent = {node.name for node in line}
     for node in file.proto.graph.node:
-        types = _infer(known, node, file.opset)
-        _require_few_axes(node, types)
-        if node.name in dependent:
-            known.types.update(types)
-        else:
-            _fold(known, node, types, file)
+        learn_node(known, node, file, is_dependent=node.name in dependent)
     return known
+
+
+def learn_initializer(
+    known: Resolved, tensor: onnx.TensorProto, operands: Collection[str]
+) -> None:
+    """Take the elements of an initializer; those of ``operands`` must be finite.
+
+    Raises:
+        ImportModelError: They are not, or do not fit its shape; it names the initializer.
+    """
+    _learn(known, tensor.name, _initializer(tensor, finite=tensor.name in operands))
+
+
+def learn_node(
+    known: Resolved, node: onnx.NodeProto, file: ModelFile, *, is_dependent: bool
+) -> None:
+    """Infer the types of what a node computes; compute it unless it depends on the sample.
+
+    Raises:
+        ImportModelError: As `resolve`.
+        UnsupportedOpError: As `resolve`.
+    """
+    types = _infer(known, node, file.opset)
+    _require_few_axes(node, types)
+    if is_dependent:
+        known.types.update(types)
+    else:
+        _fold(known, node, types, file)
 
 
 def _require_few_axes(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> None:
@@ -113,7 +136,7 @@ def _require_few_axes(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto])
             )
 
 
-def _operands(graph: onnx.GraphProto) -> frozenset[str]:
+def operands_of(graph: onnx.GraphProto) -> frozenset[str]:
     """Return the names of values that are computed with; not what only limits others."""
     return frozenset(
         name for n in graph.node for name in (n.input[:1] if n.op_type == "Clip" else n.input)

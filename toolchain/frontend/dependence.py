@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
 
 import onnx
 
-from toolchain.errors import UnsupportedOpError
+from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
 
 SHAPE_OPERATORS = ("Shape", "Size")
 
@@ -20,10 +20,6 @@ def dependent_nodes(graph: onnx.GraphProto, sample: str) -> tuple[onnx.NodeProto
     Args:
         graph: Nodes in the order they run, with unique names.
         sample: Name of the input that carries the sample.
-
-    Raises:
-        UnsupportedOpError: The network has several outputs, or computes what it does not use;
-            it names the node.
     """
     computed = {sample}
     nodes: list[onnx.NodeProto] = []
@@ -32,26 +28,49 @@ def dependent_nodes(graph: onnx.GraphProto, sample: str) -> tuple[onnx.NodeProto
             continue
         computed.update(name for name in node.output if name)
         nodes.append(node)
-    _refuse_outputs(graph, nodes)
-    _refuse_dead_ends(graph, nodes)
     return tuple(nodes)
 
 
-def count_readers(graph: onnx.GraphProto, nodes: tuple[onnx.NodeProto, ...]) -> Counter[str]:
+def ends_of(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Iterator[CompileError]:
+    """Yield what is wrong with where the network ends: outputs, and what nothing reads.
+
+    Args:
+        graph: The model's.
+        nodes: Those that depend on the sample.
+    """
+    if len(graph.output) > 1:
+        yield _second_output(graph, nodes)
+    readers = count_readers(graph, nodes)
+    for node in nodes:
+        if not any(readers[name] for name in node.output if name):
+            yield _refusal(
+                node,
+                f"computes {node.output[0]!r}, which nothing reads",
+                "remove the node, with onnx.utils.extract_model for instance",
+            )
+    if not any(graph.output[0].name in node.output for node in nodes):
+        yield ImportModelError(
+            "does not depend on the network's input", node=graph.output[0].name
+        )
+
+
+def count_readers(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Counter[str]:
     """Return how often each value is read, by nodes or as the network's output."""
     readers = Counter(name for node in nodes for name in node.input if name)
     readers.update(value.name for value in graph.output)
     return readers
 
 
-def _refuse_outputs(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    if len(graph.output) == 1:
-        return
+def _second_output(
+    graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]
+) -> UnsupportedOpError:
     second = graph.output[1].name
     for node in nodes:
         if second in node.output:
-            _refuse(node, f"computes {second!r}, a second output of the network", _ONE_OUTPUT)
-    raise UnsupportedOpError(
+            return _refusal(
+                node, f"computes {second!r}, a second output of the network", _ONE_OUTPUT
+            )
+    return UnsupportedOpError(
         f"the network has {len(graph.output)} outputs; one is supported",
         node=second,
         hint=_ONE_OUTPUT,
@@ -61,16 +80,5 @@ def _refuse_outputs(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None
 _ONE_OUTPUT = "extract the part up to one output, with onnx.utils.extract_model for instance"
 
 
-def _refuse_dead_ends(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    readers = count_readers(graph, tuple(nodes))
-    for node in nodes:
-        if not any(readers[name] for name in node.output if name):
-            _refuse(
-                node,
-                f"computes {node.output[0]!r}, which nothing reads",
-                "remove the node, with onnx.utils.extract_model for instance",
-            )
-
-
-def _refuse(node: onnx.NodeProto, problem: str, hint: str) -> NoReturn:
-    raise UnsupportedOpError(f"{node.op_type} {problem}", node=node.name, hint=hint)
+def _refusal(node: onnx.NodeProto, problem: str, hint: str) -> UnsupportedOpError:
+    return UnsupportedOpError(f"{node.op_type} {problem}", node=node.name, hint=hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
@@ -38,15 +39,34 @@ class ModelFile:
     sha256: str
     opset: int
 
+    @cached_property
+    def functions(self) -> frozenset[tuple[str, str]]:
+        """Domain and name of the functions that the model defines."""
+        return frozenset((function.domain, function.name) for function in self.proto.functions)
+
 
 def read_model(path: Path) -> ModelFile:
-    """Read a model with the data in files next to it.
+    """Read a model with the data in files next to it, and refuse nodes that are not plain.
 
     Raises:
         ImportModelError: It is no ONNX model, inconsistent, too old, too new or too large; it
             names the file.
         UnsupportedOpError: A node is neither one of ONNX's own plain operators nor one of our
             functions; it names the node.
+    """
+    file = read_file(path)
+    for node in file.proto.graph.node:
+        require_plain(node, file)
+    check_functions(file.proto)
+    check_model(file)
+    return file
+
+
+def read_file(path: Path) -> ModelFile:
+    """Read a model with the data in files next to it, whatever its nodes are.
+
+    Raises:
+        ImportModelError: It is no ONNX model, too old, too new or too large; it names the file.
     """
     content = _bytes(path)
     model = onnx.ModelProto()
@@ -64,18 +84,15 @@ def read_model(path: Path) -> ModelFile:
         raise ImportModelError("holds names that are not UTF-8 text", node=str(path))
     opset = _opset(model, path)
     name_nodes(model)
-    _refuse_other_nodes(model)
-    check_functions(model)
-    for node in model.graph.node:
-        schema_of(node, opset)
-        _refuse_empty_windows(node)
+    if model.graph.sparse_initializer:
+        sparse = model.graph.sparse_initializer[0].values.name
+        raise ImportModelError("is sparse; only dense initializers are supported", node=sparse)
     external = load_external_data(model, path)
     if model.ByteSize() > _LARGEST_BYTES:
         raise ImportModelError(
             f"has {model.ByteSize()} bytes; up to {_LARGEST_BYTES} are supported",
             node=str(path),
         )
-    _check(model, path)
     digest = hashlib.sha256(content)
     for file in external:
         digest.update(file.read_bytes())
@@ -178,12 +195,14 @@ def _opset(model: onnx.ModelProto, path: Path) -> int:
     return int(found[0])
 
 
-def _refuse_other_nodes(model: onnx.ModelProto) -> None:
-    functions = {(function.domain, function.name) for function in model.functions}
-    for node in model.graph.node:
-        if is_function(node):
-            continue
-        if (node.domain, node.op_type) in functions:
+def require_plain(node: onnx.NodeProto, file: ModelFile) -> None:
+    """Refuse a node that is no plain operator of ONNX's own; our functions pass.
+
+    Raises:
+        UnsupportedOpError: It is something else, or asks for what no operator can do.
+    """
+    if not is_function(node):
+        if (node.domain, node.op_type) in file.functions:
             raise UnsupportedOpError(
                 f"{node.op_type} is a function of the model's own",
                 node=node.name,
@@ -202,18 +221,23 @@ def _refuse_other_nodes(model: onnx.ModelProto) -> None:
                 node=node.name,
                 hint="export the model for a fixed input shape, by tracing it",
             )
-    if model.graph.sparse_initializer:
-        name = model.graph.sparse_initializer[0].values.name
-        raise ImportModelError("is sparse; only dense initializers are supported", node=name)
+    schema_of(node, file.opset)
+    _refuse_empty_windows(node)
 
 
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
-def _check(model: onnx.ModelProto, path: Path) -> None:
+def check_model(file: ModelFile) -> None:
+    """Let ONNX look at the model as a whole.
+
+    Raises:
+        ImportModelError: It is inconsistent.
+    """
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(file.proto)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ImportModelError(
-            f"is inconsistent, says onnx: {str(error).strip().splitlines()[0]}", node=str(path)
+            f"is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",
+            node=str(file.path),
         ) from None

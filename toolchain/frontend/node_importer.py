@@ -1,0 +1,204 @@
+"""One node after the other, from ONNX to primitives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.constants import LARGEST_ELEMENTS, Resolved
+from toolchain.frontend.dependence import count_readers
+from toolchain.frontend.functions import EXIT, importer_name, is_exit
+from toolchain.frontend.model_file import ModelFile, schema_of
+from toolchain.ir.ann import Input, Relu
+from toolchain.ir.graph import Graph
+from toolchain.ir.node import Node, Shape
+from toolchain.ir.snn import LmHt
+from toolchain.ops import IMPORTERS, Call, Value
+from toolchain.ops._builder import GraphBuilder
+from toolchain.ops._call import Constant
+from toolchain.ops._call import Input as CallInput
+
+
+class NodeImporter:
+    """Imports the nodes of a model, each after those it reads.
+
+    Attributes:
+        builder: Holds what they have become so far.
+        values: By name of the ONNX value.
+    """
+
+    def __init__(
+        self,
+        file: ModelFile,
+        sample: str,
+        nodes: Sequence[onnx.NodeProto],
+        known: Resolved,
+    ) -> None:
+        self._file, self._known = file, known
+        self._readers = count_readers(file.proto.graph, nodes)
+        self._averaged: set[str] = set()
+        self.builder = GraphBuilder(taken=[node.name for node in file.proto.graph.node])
+        self.values: dict[str, Value] = {}
+        self.enter(sample)
+
+    def enter(self, value: str) -> None:
+        """Take an ONNX value as one that comes from outside."""
+        shape = (self._known.shape(value) or ())[1:]
+        entry = Input(
+            name=self.builder.unused(value),
+            shape=shape,
+            source_shape=shape,
+            tensor=value,
+            dtype=self._known.dtype(value),
+        )
+        self._learn({value: Value(self.builder.add(entry), shape)})
+
+    def visit(self, node: onnx.NodeProto) -> None:
+        """Import a node.
+
+        Raises:
+            ImportModelError: It is inconsistent.
+            UnsupportedOpError: It cannot be said in primitives.
+        """
+        call = _call(node, self._file.opset, self._known, self.values, self.builder)
+        made = IMPORTERS[importer_name(node)](call)
+        outputs = _outputs_of(call, made, self._known, self._readers)
+        is_behind_exit = not self._averaged.isdisjoint(node.input)
+        if is_behind_exit:
+            _require_host(call, outputs[call.output])
+        if is_behind_exit or is_exit(node):
+            self._averaged.update(outputs)
+        self._learn(outputs)
+
+    def finish(self) -> Graph:
+        """Return the graph, when all nodes have been imported.
+
+        Raises:
+            UnsupportedOpError: Analogue and spiking activations are mixed.
+        """
+        graph = self._file.proto.graph
+        output = graph.output[0].name
+        dtype = self._known.dtype(output)
+        finished = self.builder.finish(self.values[output], output, dtype)
+        _refuse_mixture(finished)
+        return Graph(
+            name=self._file.path.stem,
+            nodes=finished,
+            source_nodes=tuple(node.name for node in graph.node),
+            constants=tuple(self._known.folded),
+        )
+
+    def _learn(self, made: Mapping[str, Value]) -> None:
+        """Keep values, and the layout of those that several nodes read: each has its view."""
+        self.values.update(made)
+        for name, value in made.items():
+            if self._readers[name] > 1:
+                self.builder.pin(value.node)
+
+
+def _outputs_of(
+    call: Call, made: Value | tuple[Value, ...], known: Resolved, readers: Mapping[str, int]
+) -> dict[str, Value]:
+    """Return by name what the importer has made of the outputs that are read."""
+    made = made if isinstance(made, tuple) else (made,)
+    names = [name for name in call.node.output if name]
+    unknown = [name for name in names[len(made) :] if readers[name]]
+    if unknown:
+        call.refuse(
+            f"computes {unknown[0]!r} besides its first output, and something reads it",
+            "drop the additional output",
+        )
+    _require_batch(call, [known.shape(name) or () for name in names[: len(made)]])
+    for value, shape in zip(made, call.output_shapes, strict=False):
+        _require_size(call, value, shape)
+    return dict(zip(names, made, strict=False))
+
+
+def _require_host(call: Call, value: Value) -> None:
+    """Refuse what comes after the mean over the windows unless the host computes it."""
+    is_host = call.builder.on_host(value) is not None
+    is_passed = any(isinstance(x, Value) and x.node == value.node for x in call.inputs)
+    call.require(
+        is_host or is_passed or isinstance(call.builder[value.node], Relu),
+        f"stands after {EXIT}, where only the host computes",
+        f"let {EXIT} be the last node, or the last before a softmax",
+    )
+
+
+def _refuse_mixture(nodes: Sequence[Node]) -> None:
+    """Refuse a rectifier between trained neurons: nothing says when its neurons would fire."""
+    relu = next((node for node in nodes if isinstance(node, Relu)), None)
+    if relu is not None and any(isinstance(node, LmHt) for node in nodes):
+        raise UnsupportedOpError(
+            "is an analogue activation in a network of trained spiking neurons; all are one or "
+            "the other",
+            node=relu.origin[0],
+            hint="train it as MultiThreshold, too",
+        )
+
+
+def _require_batch(call: Call, shapes: Sequence[Shape]) -> None:
+    for shape in shapes:
+        call.require(
+            shape[:1] == (1,),
+            f"makes {shape} of a batch of one sample; the batch axis must stay the first",
+            "rearrange within the sample only",
+        )
+
+
+def _require_size(call: Call, value: Value, shape: Shape) -> None:
+    """Refuse what differs from what ONNX infers: one of the two has misunderstood the node."""
+    made = value.shape
+    if call.builder.on_host(value) is None:
+        made = call.builder.shape(value.node)
+    if value.shape != shape or math.prod(made) != value.size:
+        raise ImportModelError(
+            f"{call.op_type} becomes {made}, seen as {value.shape}, and onnx infers {shape}",
+            node=call.name,
+        )
+
+
+def _call(
+    node: onnx.NodeProto,
+    opset: int,
+    known: Resolved,
+    values: dict[str, Value],
+    builder: GraphBuilder,
+) -> Call:
+    shapes = []
+    for name in (name for name in node.output if name):
+        shape = known.shape(name)
+        if shape is None or 0 in shape:
+            read = next(name for name in node.input if name in values)
+            raise ImportModelError(
+                f"{node.op_type} has an output whose shape does not follow from that of its "
+                f"input, {known.shape(read)}",
+                node=node.name,
+                hint="use a larger input or a smaller kernel, and fixed shapes",
+            )
+        if math.prod(shape) > LARGEST_ELEMENTS:
+            raise ImportModelError(
+                f"{node.op_type} makes {math.prod(shape)} elements of one sample; "
+                f"{LARGEST_ELEMENTS} are supported",
+                node=node.name,
+                hint="use a smaller input",
+            )
+        shapes.append(shape[1:])
+    inputs: list[CallInput] = []
+    for name in node.input:
+        if name in values:
+            inputs.append(values[name])
+        else:
+            inputs.append(Constant(name, known.constants[name]) if name else None)
+    return Call(
+        node=node,
+        name=node.name,
+        schema=schema_of(node, opset),
+        inputs=tuple(inputs),
+        dtypes=tuple(known.dtype(name) if name else "" for name in node.input),
+        output_shapes=tuple(shapes),
+        builder=builder,
+    )

@@ -40,6 +40,7 @@ from toolchain.report import Report, as_json
 from toolchain.reporting.energy import count_multiply_accumulates, model_energy
 from toolchain.rewriting import PASSES, Context, run_phase
 from toolchain.target import FORMATS, TARGETS, Target
+from toolchain.tuning.alternatives import compare_lowerings
 from toolchain.tuning.levels import AGREEMENT_WANTED, LEVELS_TRIED, choose_levels
 from toolchain.tuning.lowering import choose_lowering
 from toolchain.verification.ladder import Climb, Stages, climb, route_of
@@ -304,6 +305,7 @@ class _Compilation:
             reparameterization=self._residue(stages.prepared, x),
             ladder=found.rungs,
             layers=report_layers(stages.prepared, program, x),
+            lowerings=compare_lowerings(graph, stages.lowering, self.target, x),
             warnings=tuple(self.warnings),
             assumptions=tuple(
                 self.target.assumptions[name]

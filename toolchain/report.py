@@ -93,13 +93,41 @@ class Energy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoweringReport:
+    """What a lowering would take: worked out for all, mapped for the one that was chosen.
+
+    Attributes:
+        name: Of the lowering.
+        is_chosen: Whether this build has it.
+        time_steps: From a sample's first step to its answer, inclusive.
+        period: Time steps between the first steps of successive samples.
+        neurons: On the chip, copies, relays and read-outs included.
+        synapses: Connections with a weight other than 0, from the integers of the chosen
+            lowering; about four for each neuron that needs a gate.
+        spikes_per_sample: Mean over a few samples, from the counts of the chosen lowering.
+        needs_program: Whether it needs neuron programs that are not among the stock ones.
+        fits: Whether one chip has as many neurons.
+    """
+
+    name: str
+    is_chosen: bool
+    time_steps: int
+    period: int
+    neurons: int
+    synapses: int
+    spikes_per_sample: float
+    needs_program: bool
+    fits: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """What a compilation found out.
 
     Attributes:
         model: ``name`` and ``sha256`` of the ONNX file.
         target: Name of the target.
-        lowering: ``temporal`` or ``spatial``.
+        lowering: ``temporal``, ``spatial`` or ``radix``.
         method: Conversion method; ``trained`` where the model brings its neurons.
         levels: Largest spike count of a neuron in one window.
         windows: Windows of one sample; 1 unless the network was trained with more.
@@ -118,6 +146,8 @@ class Report:
         saturations: Times a register left its range, over all samples of the step engine.
         ladder: The rungs, from the source network down.
         layers: The populations, from the input on.
+        lowerings: What each lowering that the network could take would need; empty with
+            several windows.
         warnings: Sentences the user should read.
         assumptions: What the target assumes.
         files: Names of the artifacts, relative to the build folder.
@@ -144,6 +174,7 @@ class Report:
     files: tuple[str, ...] = field(default=())
     energy: Energy | None = None
     reparameterization: dict[str, Any] | None = None
+    lowerings: tuple[LoweringReport, ...] = ()
 
     @property
     def is_kept(self) -> bool:

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse
 
 from toolchain.errors import CapacityError
 from toolchain.fixedpoint import DIGIT_BITS
-from toolchain.ir.ann import Input, Output, Rearrange
+from toolchain.ir.ann import Input, MaxPool, Output, Rearrange
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Population, Readout, SparseSynapse
 from toolchain.ir.radix import Radix, RadixMax
@@ -33,6 +34,8 @@ from toolchain.mapping._draft import Draft, layers_of, needs_relay
 from toolchain.mapping._synapses import pool_synapse
 from toolchain.registers import demand_of, radix_registers
 from toolchain.target import Target
+
+P = TypeVar("P", bound=MaxPool)
 
 _WINDOW_MAX = DIGIT_BITS
 """Inputs that a pool can tell apart."""
@@ -94,7 +97,7 @@ class _RadixDraft(Draft):
     def add_pools(self, node: RadixPool) -> None:
         """Add the populations that together pool a window."""
         source = self.behind(node)
-        for part in _parts(node):
+        for part in pool_parts(node):
             shape = part.output_shape(self._shape(source))
             weight = 2 ** np.arange(part.kernel[0] * part.kernel[1]).reshape(part.kernel)
             start = self.starts[source][0] + 1
@@ -170,7 +173,7 @@ class _RadixDraft(Draft):
         return population
 
 
-def _parts(pool: RadixPool) -> Iterator[RadixPool]:
+def pool_parts(pool: P) -> Iterator[P]:
     """Yield pools of windows that are small enough and together do the same."""
     (height, width), (vertical, horizontal) = pool.kernel, pool.padding
     if height * width <= _WINDOW_MAX:

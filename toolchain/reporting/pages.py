@@ -15,7 +15,7 @@ from pathlib import Path
 
 from toolchain.errors import CompileError, UnsupportedOpError
 from toolchain.ops import describe_operators
-from toolchain.report import Energy, LayerReport, Report, Rung
+from toolchain.report import Energy, LayerReport, LoweringReport, Report, Rung
 from toolchain.reporting.explanations import Explanation, explanations
 from toolchain.target import TARGETS, Limit, Target
 
@@ -110,6 +110,7 @@ def describe_report() -> str:
         ("Keys of the report", Report),
         ("Keys of a rung, in `ladder`", Rung),
         ("Keys of a population, in `layers`", LayerReport),
+        ("Keys of a lowering, in `lowerings`", LoweringReport),
         ("Keys of `energy`", Energy),
     ):
         documented = _attributes(kind)

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from toolchain.report import Energy, LayerReport, Report, Rung
+from toolchain.report import Energy, LayerReport, LoweringReport, Report, Rung
 
 LAYERS_MAX = 12
 """Populations in the table; of more, those with the largest errors are shown."""
@@ -39,6 +39,7 @@ def summarize(report: Report, folder: Path) -> RenderableType:
         Text(),
         *_layers(report.layers),
         *_costs(report),
+        *_lowerings(report.lowerings),
         *(_marked("warning: ", sentence, "yellow") for sentence in report.warnings),
         *(_marked("assumed: ", sentence, "") for sentence in report.assumptions),
         _marked("written: ", f"{_plain(str(folder))}: {', '.join(report.files)}", ""),
@@ -140,6 +141,28 @@ def _costs(report: Report) -> Iterator[Text]:
         yield Text(f"counted in all: {report.saturations:,} saturations", style="yellow")
 
 
+def _lowerings(lowerings: tuple[LoweringReport, ...]) -> Iterator[RenderableType]:
+    """Compare the lowerings where there is a choice."""
+    if len(lowerings) < 2:
+        return
+    table = _table(("lowering",), ("steps", "period", "neurons", "synapses", "spikes"))
+    table.add_column("needs", overflow="fold")
+    for row in lowerings:
+        needs = ["neuron programs"] * row.needs_program + ["several chips"] * (not row.fits)
+        table.add_row(
+            Text(f"{row.name}, chosen" if row.is_chosen else row.name),
+            Text(f"{row.time_steps:,}"),
+            Text(f"{row.period:,}"),
+            _short(row.neurons),
+            _short(row.synapses),
+            _short(row.spikes_per_sample),
+            Text(", ".join(needs) or _NOTHING),
+        )
+    yield Text()
+    yield table
+    yield Text("synapses and spikes: estimated with the integers of the chosen lowering")
+
+
 def _residue(found: dict[str, Any]) -> str:
     """Say what the published reparameterization would have changed."""
     counts = sum(layer["counts"] for layer in found["layers"])
@@ -191,6 +214,11 @@ def _marked(mark: str, sentence: str, style: str) -> RenderableType:
 
 def _percent(share: float | None) -> Text:
     return Text(_NOTHING if share is None else f"{share:.2%}")
+
+
+def _short(value: float) -> Text:
+    """Return a large number in millions."""
+    return Text(f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.1f}M")
 
 
 def _number(value: float | None) -> Text:

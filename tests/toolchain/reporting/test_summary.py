@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from toolchain.report import LayerReport, Report, Rung
+from toolchain.report import LayerReport, LoweringReport, Report, Rung
 from toolchain.reporting.summary import LAYERS_MAX, summarize
 
 MEASURED = {"samples": 1000, "metric": 0.932, "agreement": 0.9812, "max_abs_error": 3.25e-5}
@@ -37,6 +37,17 @@ LAYER = LayerReport(
     saturated=0.01,
     firing_rate=0.12,
 )
+LOWERING = LoweringReport(
+    name="temporal",
+    is_chosen=True,
+    time_steps=92,
+    period=92,
+    neurons=20394,
+    synapses=3123456,
+    spikes_per_sample=12345.67,
+    needs_program=False,
+    fits=True,
+)
 REPORT = Report(
     model={"name": "garments", "sha256": "0123456789abcdef" * 4},
     target="loihi2",
@@ -54,6 +65,13 @@ REPORT = Report(
     saturations=0,
     ladder=LADDER,
     layers=tuple(dataclasses.replace(LAYER, name=f"relu{number}") for number in range(1, 5)),
+    lowerings=(
+        dataclasses.replace(LOWERING, name="radix", is_chosen=False, needs_program=True),
+        dataclasses.replace(
+            LOWERING, name="spatial", is_chosen=False, neurons=1305910, fits=False
+        ),
+        LOWERING,
+    ),
     warnings=("thresholds are guesses: there are no calibration samples",),
     assumptions=("a synaptic current can be held without any decay",),
     files=("circuit.npz", "graph.npz", "options.json", "report.json"),
@@ -87,6 +105,12 @@ def test_four_layers_fit_on_one_screen():
     assert max(len(line) for line in lines) <= 100
 
 
+def test_a_single_lowering_is_compared_with_nothing():
+    text = printed(dataclasses.replace(REPORT, lowerings=(LOWERING,)))
+
+    assert "estimated" not in text
+
+
 def test_a_log_file_gets_neither_colours_nor_other_letters():
     text = printed(REPORT)
 
@@ -104,7 +128,7 @@ def test_a_terminal_gets_colours_and_the_same_words():
 def test_a_narrow_terminal_loses_no_number():
     text = printed(REPORT, width=60)
 
-    for number in ("93.20%", "98.12%", "3.25e-05", "12,544", "12,345.7", "2,345,678.9"):
+    for number in ("93.20%", "98.12%", "3.25e-05", "12,544", "12,345.7", "2,345,678.9", "1.3M"):
         assert number in words(text)
 
 

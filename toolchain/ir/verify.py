@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -76,14 +76,20 @@ def verify_phase(graph: Graph) -> None:
         VerifyError: One is broken; the error names the node.
     """
     verify(graph)
+    for problem in phase_problems(graph):
+        raise problem
+
+
+def phase_problems(graph: Graph) -> Iterator[VerifyError]:
+    """Yield what breaks the invariants of the phase that a graph has been through."""
     if graph.phase is not Phase.IMPORT:
         for node in graph:
-            _verify_kind(node, graph.phase)
-        _verify_alternation(graph)
-        _verify_what_passes_spikes(graph)
-        _verify_one_kind_of_activation(graph)
+            yield from _wrong_kind(node, graph.phase)
+        yield from _wrong_turns(graph)
+        yield from _wrong_readers_of_spikes(graph)
+        yield from _mixed_activations(graph)
     if graph.phase is Phase.QUANTIZE:
-        _verify_integers(graph)
+        yield from _not_integers(graph)
 
 
 def accounted(graph: Graph) -> frozenset[str]:
@@ -98,9 +104,9 @@ def _verify_nothing_dropped(graph: Graph) -> None:
         raise VerifyError("no node of the graph accounts for it any more", node=dropped[0])
 
 
-def _verify_kind(node: Node, phase: Phase) -> None:
+def _wrong_kind(node: Node, phase: Phase) -> Iterator[VerifyError]:
     if not isinstance(node, ALLOWED[phase]) or (type(node) is MaxPool and phase >= Phase.LOWER):
-        raise VerifyError(
+        yield VerifyError(
             f"{node.kind} is left after {phase.name.lower()}; what may be is "
             + ", ".join(kind.__name__ for kind in ALLOWED[phase]),
             node=node.origin[0] if node.origin else node.name,
@@ -108,49 +114,49 @@ def _verify_kind(node: Node, phase: Phase) -> None:
         )
 
 
-def _verify_alternation(graph: Graph) -> None:
-    """Check that layers, or sums of layers, and activations take turns."""
+def _wrong_turns(graph: Graph) -> Iterator[VerifyError]:
+    """Yield where layers, or sums of layers, and activations do not take turns."""
     for node in graph:
         source = graph.feeder(node) if len(node.inputs) == 1 else None
         if isinstance(node, _LINEAR) and isinstance(source, (*_LINEAR, Add)):
-            raise VerifyError(
+            yield VerifyError(
                 f"reads the linear layer {source.name!r} with no activation between them",
                 node=node.name,
                 hint="merge the two layers, or put a Relu between them",
             )
         if isinstance(node, _ACTIVATIONS) and not graph.layers_into(node):
-            raise VerifyError(
+            yield VerifyError(
                 "is an activation that no convolution or dense layer feeds",
                 node=node.name,
                 hint="remove it, or put a layer before it",
             )
         if isinstance(node, Staircase) and not (node.low == 0 and np.isfinite(node.high)):
-            raise VerifyError(
+            yield VerifyError(
                 f"rounds to the steps {node.low:g} to {node.high:g}; neurons count from 0 to a "
                 "limit",
                 node=node.name,
                 hint="put a Clip with whole limits behind the rounding",
             )
         if isinstance(node, Output) and not graph.layers_into(node):
-            raise VerifyError(
+            yield VerifyError(
                 "the output is not that of a convolution or dense layer",
                 node=node.name,
                 hint="end the network with a dense layer",
             )
         if isinstance(node, (*_LINEAR, Add)) and graph.only_user(node.name) is None:
-            raise VerifyError(
+            yield VerifyError(
                 f"is a sum that {len(graph.users(node.name))} nodes read; one population can",
                 node=node.name,
                 hint="put a Relu behind it",
             )
 
 
-def _verify_what_passes_spikes(graph: Graph) -> None:
-    """Check that pools and rearrangements read activations, whose spikes they pass on."""
+def _wrong_readers_of_spikes(graph: Graph) -> Iterator[VerifyError]:
+    """Yield pools and rearrangements that read no activations, whose spikes they pass on."""
     for node in graph:
         where = node.origin[0] if node.origin else node.name
         if isinstance(node, MaxPool) and not isinstance(graph.feeder(node), _ACTIVATIONS):
-            raise VerifyError(
+            yield VerifyError(
                 "pools what is no activation, and only spikes can be pooled",
                 node=where,
                 hint=_HINTS[MaxPool],
@@ -162,27 +168,27 @@ def _verify_what_passes_spikes(graph: Graph) -> None:
                 and all(isinstance(user, Dense) for user in graph.users(node.name))
             )
         ):
-            raise VerifyError(
+            yield VerifyError(
                 "rearranges what is no activation, and only spikes can be relayed",
                 node=where,
                 hint="rearrange behind an activation, or where a dense layer follows",
             )
 
 
-def _verify_one_kind_of_activation(graph: Graph) -> None:
-    """Check that no rectifier stands among trained neurons, which are not calibrated."""
+def _mixed_activations(graph: Graph) -> Iterator[VerifyError]:
+    """Yield rectifiers that stand among trained neurons, which are not calibrated."""
     for node in graph.of_type(Relu):
         if graph.of_type(LmHt):
-            raise VerifyError(
+            yield VerifyError(
                 "is a rectifier in a network of trained spiking neurons",
                 node=node.origin[0] if node.origin else node.name,
                 hint="train all activations as spiking neurons, or none",
             )
 
 
-def _verify_integers(graph: Graph) -> None:
+def _not_integers(graph: Graph) -> Iterator[VerifyError]:
     for node in graph:
         for name in ("weight", "bias", "threshold", "initial", "lateral"):
             value = getattr(node, name, None)
             if value is not None and np.asarray(value).dtype.kind != "i":
-                raise VerifyError(f"{name} is not an integer", node=node.name)
+                yield VerifyError(f"{name} is not an integer", node=node.name)

@@ -90,7 +90,7 @@ def _int8(layer: Layer, reach: Reach, shape: Shape, device: Any) -> Sums:
     shift = 0 if fits else reach.low - _INT8_MIN
     weight = weight_columns(layer)
     moved = (shift * weight.sum(dim=0)).to(device, torch.int32)
-    weight = weight.to(device, torch.int8).contiguous()
+    weight = weight.to(device, torch.int8)
 
     def sums(x: Any) -> Any:
         rows = patch_rows(layer, (x - shift if shift else x).to(torch.int8), -shift)
@@ -101,7 +101,7 @@ def _int8(layer: Layer, reach: Reach, shape: Shape, device: Any) -> Sums:
 
 
 def _float16(layer: Layer, reach: Reach, shape: Shape, device: Any) -> Sums:
-    weight = weight_columns(layer).to(device, torch.float16).contiguous()
+    weight = weight_columns(layer).to(device, torch.float16)
 
     def sums(x: Any) -> Any:
         rows = patch_rows(layer, x.to(torch.float16))

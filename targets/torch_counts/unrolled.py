@@ -10,7 +10,10 @@ from toolchain.ir.ann import Conv
 
 
 def weight_columns(layer: Layer) -> Any:
-    """Return the weights ``(terms, out)`` in the order of `patch_rows`, int64."""
+    """Return the weights ``(terms, out)`` in the order of `patch_rows`, int64.
+
+    In memory the terms of an output are neighbours, as tensor cores read them.
+    """
     weight = torch.from_numpy(layer.weight.astype("int64"))
     if isinstance(layer, Conv):
         weight = weight.permute(0, 2, 3, 1)

@@ -16,10 +16,11 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Add, Conv, Dense, Output, Relu, Staircase
+from toolchain.ir.ann import Add, Conv, Dense, Output, Rearrange, Relu, Staircase
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
 from toolchain.ir.snn import LmHt
+from toolchain.passes.compose_skip import is_skip
 from toolchain.rewriting import Context, compiler_pass
 
 _LAYERS = (Dense, Conv)
@@ -32,7 +33,8 @@ def split_signed(graph: Graph, _: Context) -> Graph:
     if graph.of_type(LmHt):
         return graph
     for node in graph:
-        if isinstance(node, (*_LAYERS, Add)) and not _has_its_population(graph, node):
+        is_linear = isinstance(node, (*_LAYERS, Add)) and not is_skip(node)
+        if is_linear and not _has_its_population(graph, node) and _can_split(graph, node):
             return _split(graph, node)
     return graph
 
@@ -45,6 +47,23 @@ def _has_its_population(graph: Graph, node: Node) -> bool:
     return isinstance(user, _ENDS) or is_of_sum
 
 
+def _can_split(graph: Graph, node: Node) -> bool:
+    """Tell whether all readers can do with two populations; a pool of differences cannot."""
+    users = graph.users(node.name)
+    return bool(users) and all(
+        _is_in_planes(graph, user)
+        if isinstance(user, Rearrange)
+        else isinstance(user, (*_LAYERS, *_ENDS, Add))
+        for user in users
+    )
+
+
+def _is_in_planes(graph: Graph, node: Rearrange) -> bool:
+    """Tell whether a rearrangement flattens, or goes from channels to channels."""
+    is_plain = node.order is None and len(node.shape) == 1
+    return is_plain or len(node.shape) == len(graph.shapes[node.inputs[0]]) == 3
+
+
 def _split(graph: Graph, node: Node) -> Graph:
     users = [user.name for user in graph.users(node.name)]
     layers = [graph[name] for name in node.inputs] if isinstance(node, Add) else [node]
@@ -53,7 +72,30 @@ def _split(graph: Graph, node: Node) -> Graph:
     merge = _difference(graph.unused(f"{node.name}/merge"), signs.name, shape)
     new = [dataclasses.replace(new, origin=node.origin) for new in (signs, merge)]
     graph = graph.insert_behind(node.name, *new).redirect(node.name, users, merge.name)
+    for name in users:
+        user = graph[name]
+        if isinstance(user, Rearrange) and len(user.shape) == 3:
+            graph = _exchanged(graph, user, signs.name, shape)
     return graph.swap(*(_doubled(layer) for layer in layers))
+
+
+def _exchanged(graph: Graph, user: Rearrange, signs: str, shape: Shape) -> Graph:
+    """Rearrange both populations instead of their difference, which is taken behind it."""
+    size, positions = int(np.prod(shape)), int(np.prod(shape[1:]))
+    order = np.arange(size) if user.order is None else user.order
+    order = order.reshape(user.shape[0], 1, -1)
+    source = 2 * positions * (order // positions) + order % positions
+    both = np.where(order < 0, -1, source + positions * np.arange(2)[None, :, None])
+    doubled = Rearrange(
+        name=graph.unused(f"{user.name}/signs"),
+        inputs=(signs,),
+        origin=user.origin,
+        shape=(2 * user.shape[0], *user.shape[1:]),
+        order=both.ravel(),
+    )
+    merge = _difference(user.name, doubled.name, user.shape)
+    merge = dataclasses.replace(merge, origin=user.origin)
+    return graph.insert_before(user.name, doubled).swap(merge)
 
 
 def _doubled(layer: Node) -> Node:

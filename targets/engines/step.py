@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from targets.simulator.step import Activity, SampleResult, run_samples
+from targets.simulator.trace import trace_samples
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.ir.mapped import Circuit
 
@@ -58,4 +59,4 @@ def _graded(circuit: Circuit, activity: Activity) -> Ints:
     return np.sum(operations, axis=0)
 
 
-ENGINES.register("step")(Engine("step", _run))
+ENGINES.register("step")(Engine("step", _run, trace=trace_samples))

@@ -1,0 +1,170 @@
+"""Traces of chosen populations and neurons, at a cost that grows with what is asked for.
+
+Spikes are written from counts, which need no time steps. Currents and potentials need them, but
+only of the population that is asked for: what it reads is known. A sample for which neither is
+proved (``targets.simulator._within_bounds``) is run step by step, with all populations before
+those asked for, and so is everything in circuits where samples overlap, whose populations are
+not at rest before a sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.simulator._excerpt import all_before, alone, populations_before
+from targets.simulator._graph_counts import graph_counts
+from targets.simulator._machine import Machine
+from targets.simulator._recorder import Record, Recorder, check_record
+from targets.simulator._samples import sample_bytes
+from targets.simulator._schedule import SampleSchedule, Schedule
+from targets.simulator._told_schedule import ToldSchedule
+from targets.simulator._traced import Traced
+from targets.simulator._trains import Counts
+from targets.simulator._within_bounds import BoundsCheck
+from targets.simulator.step import MEMORY_BYTES
+from toolchain.data import LARGEST_BYTES
+from toolchain.engine import ENGINES, Ints, PopulationTrace, Program, Selection
+from toolchain.errors import InputDataError
+from toolchain.ir.mapped import Circuit
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+_COUNTS_BYTES = 1 << 26
+"""Samples are taken together as far as their counts fit into this."""
+
+
+def trace_samples(
+    program: Program, inputs: Ints, selection: Selection
+) -> Mapping[str, PopulationTrace]:
+    """Trace populations for encoded samples.
+
+    Args:
+        program: A compiled network.
+        inputs: ``(samples, *input shape)``, at least one.
+        selection: What to trace.
+
+    Raises:
+        InputDataError: A neuron does not exist, or the trace would not fit into memory.
+        UnknownNameError: A population or register does not exist.
+    """
+    circuit = program.circuit
+    names = selection.populations or tuple(circuit.windows)
+    check_record(circuit, dict.fromkeys(names, selection.registers))
+    _require_neurons(circuit, names, selection)
+    traced = {name: Traced(circuit, name, selection) for name in names}
+    _require_room(sum(one.sample_bytes for one in traced.values()), len(inputs))
+    run = _Run(program, traced, selection)
+    for one in traced.values():
+        one.start(len(inputs))
+    for start in range(0, len(inputs), run.chunk):
+        run.trace(inputs[start : start + run.chunk], start)
+    return {name: one.finish() for name, one in traced.items()}
+
+
+class _Run:
+    """Traces some samples after others.
+
+    Attributes:
+        chunk: Samples to take at a time.
+    """
+
+    def __init__(
+        self, program: Program, traced: Mapping[str, Traced], selection: Selection
+    ) -> None:
+        self._program, self._traced, self._selection = program, traced, selection
+        circuit = program.circuit
+        self._is_at_rest = circuit.period >= circuit.latency
+        self._check = BoundsCheck(program.graph, populations_before(circuit, traced))
+        units = sum(math.prod(shape) for shape in program.graph.shapes.values())
+        self.chunk = max(1, _COUNTS_BYTES // (4 * units))
+
+    def trace(self, inputs: Ints, start: int) -> None:
+        """Trace samples of which the first has the number ``start``."""
+        graph = self._program.graph
+        counted = ENGINES["count"].run(self._program, inputs, trace=False).counts
+        counts = graph_counts(graph, inputs, counted)
+        holds = self._check.holds(counts, len(inputs))
+        bounded, others = np.flatnonzero(holds), np.flatnonzero(~holds)
+        if len(bounded):
+            self._from_counts(
+                inputs[bounded],
+                {name: values[bounded] for name, values in counts.items()}
+                if len(others)
+                else counts,
+                start + bounded,
+            )
+        if len(others):
+            everything = dict.fromkeys(self._traced, self._selection.registers)
+            self._stepped(inputs[others], start + others, everything)
+
+    def _from_counts(self, inputs: Ints, counts: Mapping[str, Counts], rows: Rows) -> None:
+        for name, traced in self._traced.items():
+            if traced.train is not None:
+                traced.put_counts(rows, counts[name])
+        needed = {
+            name: traced.stepped for name, traced in self._traced.items() if traced.stepped
+        }
+        if not self._is_at_rest:
+            if needed:
+                self._stepped(inputs, rows, needed)
+            return
+        for name, registers in needed.items():
+            circuit = self._program.circuit
+            excerpt = alone(circuit, name, self._selection.neurons)
+            machine, record = Machine(excerpt), {name: registers}
+            for part in _parts(machine, record, len(inputs)):
+                told = {key: values[part] for key, values in counts.items()}
+                schedule = ToldSchedule(excerpt, circuit, inputs[part], told)
+                self._put(_recorded(machine, schedule, record), rows[part])
+
+    def _stepped(self, inputs: Ints, rows: Rows, record: Mapping[str, tuple[str, ...]]) -> None:
+        machine = Machine(all_before(self._program.circuit, record))
+        for part in _parts(machine, record, len(inputs)):
+            schedule = SampleSchedule(machine.circuit, inputs[part], None)
+            self._put(_recorded(machine, schedule, record), rows[part])
+
+    def _put(self, recorder: Recorder, rows: Rows) -> None:
+        for name, traced in self._traced.items():
+            for register in self._selection.registers:
+                values = recorder.arrays(register).get(name)
+                if values is not None:
+                    traced.put_steps(register, rows, values)
+
+
+def _recorded(machine: Machine, schedule: Schedule, record: Record) -> Recorder:
+    machine.start(schedule.batch)
+    recorder = Recorder(machine, record, schedule.batch, schedule.time_steps)
+    for t in range(schedule.time_steps):
+        machine.step(t, *schedule.at(t))
+        recorder.add(t)
+    return recorder
+
+
+def _parts(machine: Machine, record: Record, samples: int) -> Iterator[slice]:
+    """Yield the samples to run side by side."""
+    size = max(1, MEMORY_BYTES // sample_bytes(machine, record))
+    return (slice(start, start + size) for start in range(0, samples, size))
+
+
+def _require_neurons(circuit: Circuit, names: tuple[str, ...], selection: Selection) -> None:
+    for name in names:
+        neurons = math.prod(circuit.nodes[name].shape)
+        outside = [n for n in selection.neurons if not 0 <= n < neurons]
+        if outside:
+            raise InputDataError(
+                f"has no neuron {outside[0]}; they are numbered 0 to {neurons - 1}", node=name
+            )
+
+
+def _require_room(sample_bytes: int, samples: int) -> None:
+    size = sample_bytes * samples
+    if size > LARGEST_BYTES:
+        raise InputDataError(
+            f"a trace of {samples} samples takes {size} bytes; it may take {LARGEST_BYTES}",
+            hint="trace fewer samples, populations, neurons or registers",
+        )

@@ -20,6 +20,7 @@ Padding: TypeAlias = tuple[Pair, Pair]
 
 _ZERO = np.zeros(())
 _ONE = np.ones(())
+_READS_MAX = 2
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,7 @@ class Conv(Node):
         each value, so that their weights may be spread over more than one.
         """
         is_point = self.kernel == (1, 1) and self.stride == (1, 1)
-        few = self.groups == len(self.weight) and self.weight.shape[1] <= 2
-        return is_point and few and not np.any(self.padding)
+        return is_point and self.weight.shape[1] <= _READS_MAX and not np.any(self.padding)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``(C_out, H, W)``."""

@@ -84,9 +84,10 @@ def _skip_matrix(layer: Conv, shape: Shape, copies: Copies) -> Any:
     """Return the weights ``(to, from)`` of a layer that reads at its own positions only."""
     outputs, reads = layer.weight.shape[:2]
     rows = np.repeat(np.arange(outputs), reads)
-    columns = np.arange(outputs * reads)
+    group = np.arange(outputs) // (outputs // layer.groups)
+    columns = (reads * group[:, None] + np.arange(reads)).ravel()
     channels = scipy.sparse.csr_matrix(
-        (layer.weight.ravel(), (rows, columns)), (outputs, outputs * reads)
+        (layer.weight.ravel(), (rows, columns)), (outputs, layer.groups * reads)
     )
     every = scipy.sparse.csr_matrix(np.ones((copies.target, copies.source), np.int64))
     positions = scipy.sparse.identity(int(np.prod(shape[1:])), dtype=np.int64)

@@ -29,7 +29,7 @@ def arrange_layers(graph: Graph, _: Context) -> Graph:
         if isinstance(node, Affine) and _can_be_layer(node, shape):
             graph = graph.swap(_scaling(node, shape))
         elif isinstance(node, SumPool):
-            graph = graph.swap(_summing(node, shape[0]))
+            graph = _with_summing(graph, node)
         elif isinstance(node, Add):
             graph = _with_layers(graph, node, shape)
         elif isinstance(node, (Relu, LmHt, Staircase, Output)):
@@ -73,6 +73,21 @@ def _diagonal(name: str, scale: Array, shift: Array, shape: Shape) -> Dense | Co
         return Dense(name=name, weight=np.diag(scale), bias=shift)
     weight = scale.reshape(-1, 1, 1, 1)
     return Conv(name=name, weight=weight, bias=shift, groups=shape[0])
+
+
+def _with_summing(graph: Graph, pool: SumPool) -> Graph:
+    """Return the graph with a layer for a pool; neurons for its sums, where none follow.
+
+    Sums of what activations send are never negative, so that a rectifier changes nothing.
+    """
+    feeder, users = graph.feeder(pool), graph.users(pool.name)
+    graph = graph.swap(_summing(pool, graph.shapes[pool.name][0]))
+    ends = (Relu, LmHt, Staircase, Output, Add)
+    if not isinstance(feeder, Relu) or any(isinstance(user, ends) for user in users):
+        return graph
+    relu = Relu(name=graph.unused(f"{pool.name}/sums"), inputs=(pool.name,), origin=pool.origin)
+    readers = [user.name for user in users]
+    return graph.insert_behind(pool.name, relu).redirect(pool.name, readers, relu.name)
 
 
 def _summing(pool: SumPool, channels: int) -> Conv:

@@ -35,7 +35,7 @@ def compose_skip(graph: Graph, _: Context) -> Graph:
 def is_skip(node: Node) -> bool:
     """Tell whether each output of a layer reads at most two values and nothing is added."""
     if isinstance(node, Conv):
-        return node.is_skip and not np.any(node.bias)
+        return node.is_skip and node.groups == len(node.weight) and not np.any(node.bias)
     if not isinstance(node, Dense) or np.any(node.bias):
         return False
     return int(np.count_nonzero(node.weight, axis=1).max()) <= _READS_MAX

@@ -10,7 +10,8 @@ convolution: with the pool's stride :math:`s_1`, padding :math:`p_1` and kernel 
 so the kernel is the sum of copies of :math:`K_1` placed :math:`d_2 s_1` apart and weighted with
 :math:`K_2`, the stride is :math:`s_1 s_2` and the padding :math:`p_2 s_1 + p_1`. That is exact
 where no window of the pool that the layer's padding stands for reaches into the input. Before a
-dense layer the pool spreads each column over its window.
+dense layer the pool spreads each column over its window, as long as that takes no more than
+:math:`2^{22}` weights.
 
 Behind a convolution the two change places: with its stride :math:`s_1` and kernel :math:`K_1`
 the kernel is the sum of copies of :math:`K_1` placed :math:`s_1` apart, one for each position
@@ -29,6 +30,9 @@ from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Shape
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
+_WEIGHTS_MAX = 2**22
+"""Weights of a dense layer that has taken in a pool; above, the pool gets neurons."""
+
 
 @compiler_pass("compose-sum-pool", phase=Phase.PREPARE, after=("compose-skip",))
 def compose_sum_pool(graph: Graph, _: Context) -> Graph:
@@ -45,7 +49,8 @@ def _compose(graph: Graph, pool: SumPool) -> Graph:
         return _with_convolution_after(graph, pool, user)
     if isinstance(user, Rearrange) and user.order is None:
         dense = graph.only_user(user.name)
-        if isinstance(dense, Dense):
+        size = int(np.prod(graph.shapes[pool.inputs[0]]))
+        if isinstance(dense, Dense) and len(dense.weight) * size <= _WEIGHTS_MAX:
             return _with_dense_after(graph, pool, user, dense)
     if isinstance(layer, Conv) and graph.only_user(layer.name) is pool:
         return _with_convolution_before(graph, layer, pool)

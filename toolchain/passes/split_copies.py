@@ -10,6 +10,7 @@ import dataclasses
 from toolchain.ir.ann import Affine, Conv, Rearrange
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
+from toolchain.passes.compose_skip import is_skip
 from toolchain.rewriting import Context, compiler_pass
 
 
@@ -27,4 +28,4 @@ def split_copies(graph: Graph, _: Context) -> Graph:
 
 
 def _is_free(node: Node) -> bool:
-    return isinstance(node, (Affine, Rearrange)) or (isinstance(node, Conv) and node.is_skip)
+    return isinstance(node, (Affine, Rearrange)) or (isinstance(node, Conv) and is_skip(node))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -37,6 +38,12 @@ def proved_sums(layer: Layer, low: int, high: int) -> Sums:
     rows = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
     positive, negative = np.maximum(rows, 0).sum(axis=1), np.maximum(-rows, 0).sum(axis=1)
     return negative * high - positive * low, positive * high - negative * low
+
+
+def summed(sums: Sequence[Sums]) -> Sums:
+    """Add up the bounds of layers that one population reads."""
+    low, high = (np.sum(sides, axis=0) for sides in zip(*sums, strict=True))
+    return low, high
 
 
 def observed_sums(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Sums]:

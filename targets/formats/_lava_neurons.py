@@ -23,7 +23,8 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 class RadixNeurons(AbstractProcess):  # type: ignore[misc]
     """Gathers binary numbers, the highest place first, and fires the level of their sum.
 
-    ``settings``: ``start``, ``interval``, ``places``, ``threshold``, ``bias`` and ``ceiling``.
+    ``settings``: ``start``, ``interval``, ``places``, ``threshold``, ``bias``, ``ceiling``
+    and ``shift``.
     """
 
     def __init__(self, name: str, shape: tuple[int], **settings: Any) -> None:
@@ -61,7 +62,8 @@ class RadixNeuronsModel(PyLoihiProcessModel):  # type: ignore[misc]
         elapsed = self.time_step - 1 - settings["start"]
         phase = elapsed % settings["interval"]
         if elapsed >= 0 and phase == 0:
-            v = self.wrapped(self.u.astype(np.int64) + settings["bias"])
+            total = self.u.astype(np.int64) << settings["shift"]
+            v = self.wrapped(total + settings["bias"])
             self.v[:] = np.minimum(v, settings["ceiling"])
             self.u[:] = 0
         if elapsed >= 0 and phase < settings["places"]:

@@ -38,6 +38,7 @@ _EXPONENTS = range(-31, 32)
 _INT32_LIMIT = 1 << 31
 _GEOMETRY_LIMIT = 127
 _PLACES_MAX = 16
+_SHIFT_MAX = 15
 
 
 def check_circuit(circuit: Circuit) -> None:
@@ -143,6 +144,7 @@ def _(radix: Radix) -> None:
     _require_range(radix.start, range(_INT32_LIMIT), "start", name)
     _require_range(radix.places, range(_PLACES_MAX + 1), "places", name)
     _require_range(radix.interval, range(max(radix.places, 1), _INT32_LIMIT), "interval", name)
+    _require_range(radix.shift, range(_SHIFT_MAX + 1), "shift", name)
     limit = (STATE_LIMIT - 1 >> max(radix.places - 1, 0)) + 1
     _require_range(radix.threshold, range(1, limit), "threshold", name)
     for what, value in (("bias", radix.bias), ("ceiling", radix.ceiling)):
@@ -223,6 +225,8 @@ def _check_matrix(
 @_check_synapse.register
 def _(synapse: ConvSynapse, source: Shape, target: Shape) -> None:
     name, weight = synapse.name, synapse.weight
+    if weight.ndim != 4:
+        raise VerifyError(f"weight has shape {weight.shape}; 4 axes are needed", node=name)
     if len(source) != 3:
         raise VerifyError(f"convolves {source}; (C, H, W) is allowed", node=name)
     _require_range(weight, range(-256, 256), "weight", name)

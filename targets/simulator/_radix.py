@@ -67,9 +67,11 @@ class RadixState:
 
     def _begin(self) -> None:
         """Move the sum of a complete window to ``v``."""
-        v = self.u + self._bias
-        if self._bound + magnitude(self._bias) >= STATE_LIMIT:
-            v = self._wrapped(v)
+        bound = (self._bound << self._radix.shift) + magnitude(self._bias)
+        if bound < STATE_LIMIT:
+            v = (self.u << self._radix.shift) + self._bias
+        else:
+            v = self._wrapped((self.u.astype(np.int64) << self._radix.shift) + self._bias)
         self.v = np.minimum(v, self._ceiling)
         self.u.fill(0)
         self._bound = 0
@@ -82,7 +84,7 @@ class RadixState:
         self.v -= worth * has_spiked
         return Emission(has_spiked, 1)
 
-    def _wrapped(self, values: Ints) -> Ints:
+    def _wrapped(self, values: npt.NDArray[np.int32 | np.int64]) -> Ints:
         """Bring values into 24 bits and count those that did not fit."""
         self.wraps += np.count_nonzero(
             (values >= STATE_LIMIT) | (values < -STATE_LIMIT), axis=1

@@ -32,7 +32,7 @@ class Radix:
     ``wrap`` for 24 bits in two's complement::
 
         u = wrap(2 * u + a)                                    in every step of the run
-        v = min(wrap(u + bias), ceiling), then u = 0           where p == 0
+        v = min(wrap((u << shift) + bias), ceiling), u = 0     where p == 0
         s = v >= threshold << (places - 1 - p)                 where p < places, else 0
         v = v - (threshold << (places - 1 - p))                where s
 
@@ -48,6 +48,8 @@ class Radix:
         threshold: What the lowest place is worth, > 0, and below 2**23 for the highest; a
             scalar, or an array that broadcasts to ``shape``.
         bias: Added to every sum, within 24 bits, likewise.
+        shift: Places that a sum is shifted left by before the bias is added, 0 to 15: it makes
+            thresholds finer than weights.
         ceiling: Largest ``v`` to start from: ``levels * threshold`` keeps neurons of fewer than
             ``2**places - 1`` levels from firing more; likewise.
 
@@ -62,6 +64,7 @@ class Radix:
     threshold: int | IndexArray = 1
     bias: int | IndexArray = 0
     ceiling: int | IndexArray = STATE_LIMIT - 1
+    shift: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

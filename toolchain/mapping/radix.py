@@ -16,7 +16,7 @@ in pieces: the largest of the largest of overlapping pieces is the largest of al
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +24,7 @@ import scipy.sparse
 
 from toolchain.errors import CapacityError
 from toolchain.fixedpoint import DIGIT_BITS
-from toolchain.ir.ann import Input, MaxPool, Output, Rearrange
+from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Population, Readout, SparseSynapse
 from toolchain.ir.radix import Radix, RadixMax
@@ -32,7 +32,7 @@ from toolchain.ir.snn import RadixFire, RadixPool
 from toolchain.mapping import MAPPINGS
 from toolchain.mapping._draft import Draft, layers_of, needs_relay
 from toolchain.mapping._synapses import pool_synapse
-from toolchain.registers import demand_of, radix_registers
+from toolchain.registers import demand_of, largest_weight, radix_registers
 from toolchain.target import Target
 
 P = TypeVar("P", bound=MaxPool)
@@ -76,6 +76,7 @@ class _RadixDraft(Draft):
     def add_neurons(self, node: RadixFire) -> None:
         """Add a population, and the synapses of the layers before it."""
         shape, layers = self.graph.shapes[node.name], layers_of(self.graph, node)
+        shift = _common_shift(layers, self.target)
         registers = radix_registers(demand_of(node, *layers), node.levels, self.target)
         per_channel = (-1, *(1 for _ in shape[1:]))
         bias = registers.bias
@@ -89,10 +90,14 @@ class _RadixDraft(Draft):
                 threshold=registers.threshold.reshape(per_channel),
                 bias=bias.reshape(per_channel if bias.shape[1] == 1 else shape),
                 ceiling=registers.ceiling.reshape(per_channel),
+                shift=shift,
             )
         )
         self.fires(node.name, (self.ready(layers),), node.places)
-        self.add_layers(layers, node.name, 1, self.ready(layers))
+        shifted = tuple(
+            dataclasses.replace(layer, weight=layer.weight >> shift) for layer in layers
+        )
+        self.add_layers(shifted, node.name, 1, self.ready(layers))
 
     def add_pools(self, node: RadixPool) -> None:
         """Add the populations that together pool a window."""
@@ -202,3 +207,16 @@ def _pieces(
         size, padding = size - _WINDOW_MAX + 1, (0, 0)
     if size > 1 or stride > 1 or any(padding):
         yield size, stride, padding
+
+
+def _common_shift(layers: Sequence[Dense | Conv], target: Target) -> int:
+    """Return by which power of two weights that are too large can all be divided.
+
+    Neurons shift their sum back, so that thresholds may be finer than weights.
+    """
+    shift = 0
+    while all(not np.any(layer.weight % (2 << shift)) for layer in layers) and any(
+        np.abs(layer.weight).max() > largest_weight(layer, target) << shift for layer in layers
+    ):
+        shift += 1
+    return shift

@@ -33,7 +33,7 @@ Observation: TypeAlias = Callable[[], dict[str, Sums]]
 
 _MARGIN = 1.25
 _SHIFTS_MAX = 12
-_ERROR_MAX = 0.5
+_ERROR_MAX = 0.1
 
 
 @compiler_pass("keep-integers", phase=Phase.QUANTIZE)

@@ -160,7 +160,7 @@ def _lowerings(lowerings: tuple[LoweringReport, ...]) -> Iterator[RenderableType
         )
     yield Text()
     yield table
-    yield Text("synapses and spikes: estimated with the integers of the chosen lowering")
+    yield Text("synapses and spikes: worked out from the integers of the chosen lowering")
 
 
 def _residue(found: dict[str, Any]) -> str:

@@ -108,7 +108,7 @@ def test_four_layers_fit_on_one_screen():
 def test_a_single_lowering_is_compared_with_nothing():
     text = printed(dataclasses.replace(REPORT, lowerings=(LOWERING,)))
 
-    assert "estimated" not in text
+    assert "worked out" not in text
 
 
 def test_a_log_file_gets_neither_colours_nor_other_letters():

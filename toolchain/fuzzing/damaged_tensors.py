@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
 from toolchain.fuzzing.damaged_attributes import REAL, WHOLE
+from toolchain.ir.node import Array
 
 _SIZES = (-(2**63), -1, 0, 1, 2, 7, 2**20, 2**31, 2**40, 2**63 - 1)
 _NUMPY_TYPES = ("float16", "float64", "int8", "uint8", "int32", "int64", "bool")
@@ -74,7 +76,7 @@ def resize(random: Random, model: onnx.ModelProto, _: Path) -> None:
     _replace(tensor, np.resize(array.swapaxes(0, axis), (max(size, 0), *_rest(array, axis))))
 
 
-def _rest(array: np.ndarray, axis: int) -> tuple[int, ...]:
+def _rest(array: Array, axis: int) -> tuple[int, ...]:
     return array.swapaxes(0, axis).shape[1:]
 
 
@@ -109,7 +111,7 @@ def overwrite(random: Random, model: onnx.ModelProto, _: Path) -> None:
     _replace(tensor, array)
 
 
-def _within(dtype: np.dtype) -> list[int]:
+def _within(dtype: np.dtype[Any]) -> list[int]:
     limits = np.iinfo(dtype)
     return [number for number in WHOLE if limits.min <= number <= limits.max]
 
@@ -221,14 +223,14 @@ def _tensor(random: Random, model: onnx.ModelProto) -> TensorProto | None:
     return random.choice(tensors) if tensors else None
 
 
-def _array(tensor: TensorProto) -> np.ndarray:
+def _array(tensor: TensorProto) -> Array:
     try:
         return numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, OverflowError, MemoryError):
         return np.ones(3, np.float32)  # it is damaged already
 
 
-def _replace(tensor: TensorProto, array: np.ndarray) -> None:
+def _replace(tensor: TensorProto, array: Array) -> None:
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), tensor.name))
 
 

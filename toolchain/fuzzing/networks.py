@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 import numpy as np
 import onnx
@@ -133,7 +134,7 @@ def parted(writer: Writer) -> onnx.ModelProto:
     """Channels split, shuffled or sliced, each part with its own way, and joined."""
     x = writer.node("Relu", writer.convolution(writer.input(2, 4, 4), 2, 4))
     if writer.between(0, 1):
-        given = {"split": [2, 2]} if writer.opset < _SPLIT_IS_INPUT else {}
+        given: dict[str, Any] = {"split": [2, 2]} if writer.opset < _SPLIT_IS_INPUT else {}
         sizes = [writer.whole(2, 2)] if not given else []
         left, right = writer.split("Split", x, *sizes, outputs=2, axis=1, **given)
     else:

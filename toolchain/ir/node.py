@@ -54,7 +54,7 @@ class Node:
             self._require(size == wanted, f"makes {shape} of {size} elements")
             return
         self._require(order.size == wanted, f"makes {shape} of {order.size} elements")
-        is_inside = order.size > 0 and -1 <= order.min() and order.max() < size
+        is_inside = order.size > 0 and order.min() >= -1 and order.max() < size
         self._require(is_inside, f"reads elements that are not among {size}")
 
     def _broadcasts(self, parameter: str, shape: Shape) -> None:

@@ -80,6 +80,10 @@ def import_transpose(call: Call) -> Value:
     value = call.passed_value()
     rank = len(value.shape) + 1
     permutation = call.integers("perm") or tuple(reversed(range(rank)))
+    call.require(
+        sorted(permutation) == list(range(rank)),
+        f"has perm={list(permutation)}, which does not order {rank} axes",
+    )
     if permutation[0] != 0:
         _refuse_batch(call, f"has perm={list(permutation)}")
     return call.pass_on(value.transposed(tuple(axis - 1 for axis in permutation[1:])))

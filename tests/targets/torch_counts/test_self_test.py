@@ -14,10 +14,10 @@ from targets.torch_counts.near_ties import VECTORS, currents_at_ties, layer_inpu
 from targets.torch_counts.neurons import Population  # noqa: E402
 from targets.torch_counts.self_test import fastest_exact, require_exact  # noqa: E402
 from toolchain.errors import MissingDependencyError  # noqa: E402
-from toolchain.ir.ann import Conv, Dense, Encoding, Input, Output  # noqa: E402
-from toolchain.ir.counts import count  # noqa: E402
+from toolchain.ir.ann import Conv, Encoding, Input  # noqa: E402
 from toolchain.ir.graph import Graph  # noqa: E402
 from toolchain.ir.snn import MultiThreshold  # noqa: E402
+from toolchain.ir.windows import run_windows  # noqa: E402
 
 RANDOM = np.random.default_rng(1)
 LAYER = Conv(
@@ -36,16 +36,8 @@ NEURONS = MultiThreshold(
     windows=3,
     lateral=np.tril(RANDOM.integers(-900, 900, (2, 3, 3)), -1).transpose(1, 2, 0),
 )
-GRAPH = Graph(
-    "net",
-    (
-        Input(name="x", shape=(4, 6, 5), source_shape=(4, 6, 5), encoding=Encoding(1.0, 0, 15)),
-        LAYER,
-        NEURONS,
-        Dense(name="fc", inputs=("n",), weight=np.ones((1, 180), np.int64)),
-        Output(name="y", inputs=("fc",), shape=(1,)),
-    )[:3],
-)
+ENTRY = Input(name="x", shape=(4, 6, 5), source_shape=(4, 6, 5), encoding=Encoding(1.0, 0, 15))
+GRAPH = Graph("net", (ENTRY, LAYER, NEURONS))
 BY_NAME = {form.name: form for form in FORMS}
 
 
@@ -123,15 +115,20 @@ def test_a_threshold_that_is_missed_by_one_is_found(change, device):
     assert error.value.node == "n"
 
 
-def test_currents_just_reach_a_threshold_or_just_miss_it():
-    currents = currents_at_ties(GRAPH, NEURONS).astype(float)
+def test_potentials_are_at_a_multiple_of_the_threshold_or_one_below():
+    above = []
 
-    counts = count(NEURONS, currents)
+    def fire(m, threshold):
+        above.append(m % threshold)
+        n = np.clip(m // threshold, 0, NEURONS.levels)
+        return n, n
 
-    reached, more = counts[1::2], count(NEURONS, currents[::2] + 1)
-    np.testing.assert_array_equal(reached[:, :2], (counts[::2] + (reached > 0))[:, :2])
-    np.testing.assert_array_equal(more[:, :2], reached[:, :2])
-    assert set(np.unique(counts)) == set(range(16))
+    counts = run_windows(NEURONS, currents_at_ties(GRAPH, NEURONS), fire)
+
+    rest = np.concatenate(above, axis=1)
+    assert (rest[1::2] == 0).all()
+    assert (rest[::2] == NEURONS.threshold - 1).all()
+    assert set(np.unique(counts)) == set(range(NEURONS.levels + 1))
 
 
 def test_inputs_drive_an_output_to_its_extremes():

@@ -16,6 +16,8 @@ Calibration", ICML 2021, section 3.3, with its grid; the half-threshold start is
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,18 +25,37 @@ from toolchain.calibration import Activation
 from toolchain.conversion import METHODS
 
 _GRID = np.linspace(0.1, 1.0, 91)
+_BLOCK_VALUES = 1 << 15
+"""Channels are searched in blocks of about so many values, which stay in the caches."""
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @METHODS.register("mmse")
-def mmse(activation: Activation, levels: int) -> npt.NDArray[np.float64]:
+def mmse(activation: Activation, levels: int) -> Floats:
     """Choose each channel's threshold by the error of its staircase, the larger of equals."""
-    best = np.full(len(activation.maximum), np.inf)
-    thresholds = np.zeros(len(activation.maximum))
+    channels, per_channel = activation.values.shape
+    block = max(1, _BLOCK_VALUES // max(per_channel, 1))
+    blocks = [slice(start, start + block) for start in range(0, channels, block)]
+    return np.concatenate(
+        [_search(activation.values[b], activation.maximum[b], levels) for b in blocks]
+    )
+
+
+def _search(values: npt.NDArray[np.float32], maximum: Floats, levels: int) -> Floats:
+    """Return the thresholds of some channels."""
+    best = np.full(len(maximum), np.inf)
+    thresholds = np.zeros(len(maximum))
+    staircase = np.empty(values.shape)
     for share in _GRID:
-        candidate = share * activation.maximum / levels
+        candidate = share * maximum / levels
         step = np.where(candidate > 0, candidate, 1.0)[:, None]
-        staircase = step * np.clip(np.rint(activation.values / step), 0, levels)
-        error = np.square(activation.values - staircase).mean(axis=1)
+        np.divide(values, step, out=staircase)
+        np.rint(staircase, out=staircase)
+        np.minimum(staircase, levels, out=staircase)  # activations are never below 0
+        staircase *= step
+        staircase -= values
+        error = np.square(staircase, out=staircase).mean(axis=1)
         thresholds = np.where(error <= best, candidate, thresholds)
         best = np.minimum(error, best)
     return thresholds

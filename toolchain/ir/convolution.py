@@ -114,6 +114,10 @@ def _multiply(
     patches: npt.NDArray[Any], weight: npt.NDArray[Any], out: npt.NDArray[Any]
 ) -> None:
     """Write one group's products to ``out``, ``(batch, height, width, C_out / groups)``."""
+    if out[..., 0].size <= len(weight):  # then the patches are less to put in order
+        rows = patches.transpose(0, 2, 3, 1, 4, 5).reshape(out[..., 0].size, -1)
+        out[...] = (rows @ weight.reshape(len(weight), -1).T).reshape(out.shape)
+        return
     matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
     unrolled = patches.transpose(0, 2, 3, 4, 5, 1)
     batch, height, width = out.shape[:3]

@@ -80,3 +80,13 @@ def test_no_method_depends_on_the_units(method, values, levels, factor):
     scaled = method(activation(values * np.float32(factor)), levels)
 
     np.testing.assert_allclose(scaled, method(activation(values), levels) * factor, rtol=1e-5)
+
+
+def test_channels_of_several_blocks_are_searched_alone(monkeypatch):
+    monkeypatch.setattr("toolchain.conversion.mmse._BLOCK_VALUES", 40)
+    found = np.abs(np.random.default_rng(0).normal(size=(5, 20))).astype(np.float32)
+
+    thresholds = mmse(activation(found), 7)
+
+    alone = [mmse(activation(found[c : c + 1]), 7)[0] for c in range(5)]
+    np.testing.assert_array_equal(thresholds, alone)

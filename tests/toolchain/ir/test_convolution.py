@@ -93,6 +93,18 @@ def test_windows_are_patches_of_the_padded_input(geometry, fill):
         np.testing.assert_array_equal(found[:, :, i, j, k, m], wide[:, :, row, column])
 
 
+def test_more_channels_than_patches_make_no_difference():
+    numbers = np.random.default_rng(0)
+    x = numbers.integers(-9, 10, (2, 4, 3, 3))
+    weight = numbers.integers(-9, 10, (36, 2, 2, 3))
+    rest = ((2, 1), ((0, 1), (1, 0)), (1, 1), 2)
+
+    found = convolve(x, weight, *rest)
+
+    assert found[:, 0].size <= len(weight) // 2
+    np.testing.assert_array_equal(found, plain_convolution(x, weight, *rest))
+
+
 def test_windows_cannot_be_written_to():
     found = windows(np.zeros((1, 1, 3, 3)), (2, 2))
 

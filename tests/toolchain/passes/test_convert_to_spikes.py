@@ -188,7 +188,9 @@ def test_a_bias_far_above_all_activity_does_not_keep_a_network_off_the_chip(lowe
     """One channel that is nearly dead must not cost the others anything."""
     graph = chain(
         (2,),
-        Dense(name="dense", weight=np.array([[-0.9993, 0], [1, 1]]), bias=np.array([1.0, 0])),
+        Dense(
+            name="dense", weight=np.array([[-0.9993, 0.0123], [1, 1]]), bias=np.array([1.0, 0])
+        ),
         Relu(name="relu"),
         Dense(name="last", weight=np.ones((1, 2))),
     )

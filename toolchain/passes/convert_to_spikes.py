@@ -109,7 +109,9 @@ class _Conversion:
         is_shared = _mixes_channels(self.graph, node)
         if is_shared:
             statistics = statistics.as_one_channel()
-        thresholds = _without_dead(METHODS[self.context.method](statistics, levels))
+        thresholds = METHODS[self.context.method](statistics, levels)
+        outgoing = _outgoing(self.graph, node, len(thresholds))
+        thresholds = _without_dead(thresholds, outgoing)
         thresholds = np.minimum(thresholds, node.maximum / levels)
         for layer in layers:
             thresholds = np.maximum(thresholds, _resolvable(layer, self.context))
@@ -143,10 +145,42 @@ def _mixes_channels(graph: Graph, node: Node) -> bool:
     return False
 
 
-def _without_dead(thresholds: Floats) -> Floats:
-    """Give channels that are never active the middle threshold of the others."""
-    active = thresholds[thresholds > 0]
-    return np.where(thresholds > 0, thresholds, np.median(active) if active.size else 1.0)
+def _without_dead(thresholds: Floats, outgoing: Floats) -> Floats:
+    """Give channels that are never active the threshold of the middle one of the others.
+
+    Or a lower one, at which a spike of theirs weighs no more than one of another channel:
+    integers are shared out by the largest weight, and silent channels should not decide it.
+
+    Args:
+        thresholds: ``(C,)``, 0 for channels that are never active.
+        outgoing: Largest weight that reads each channel, ``(C,)``.
+    """
+    is_active = thresholds > 0
+    if not is_active.any():
+        return np.ones_like(thresholds)
+    typical = np.median((thresholds * outgoing)[is_active])
+    lower = np.divide(typical, outgoing, out=np.full_like(outgoing, np.inf), where=outgoing > 0)
+    middle = np.median(thresholds[is_active])
+    silent = np.minimum(middle, np.where(lower > 0, lower, middle))
+    return np.where(is_active, thresholds, silent)
+
+
+def _outgoing(graph: Graph, node: Node, channels: int) -> Floats:
+    """Return the largest weight that reads each channel, past pools, ``(C,)``."""
+    largest = np.zeros(channels)
+    for user in graph.users(node.name):
+        if isinstance(user, MaxPool) or (isinstance(user, Rearrange) and user.order is None):
+            columns = _outgoing(graph, user, channels)
+        elif isinstance(user, Conv):
+            by_group = np.abs(user.weight).reshape(user.groups, -1, *user.weight.shape[1:])
+            columns = by_group.max(axis=(1, 3, 4)).ravel()
+        elif isinstance(user, Dense):
+            columns = np.abs(user.weight).max(axis=0).reshape(channels, -1).max(axis=1)
+        else:
+            continue
+        if len(columns) == channels:
+            largest = np.maximum(largest, columns)
+    return largest
 
 
 def _resolvable(layer: Node, context: Context) -> Floats:

@@ -1,4 +1,4 @@
-"""Samples and labels from npz files, read with suspicion, and outputs written to them.
+"""Samples and labels from npz files, read with suspicion, and arrays written to them.
 
 An npz file is a zip archive of arrays, and a stranger may have made it: nothing is unpickled,
 and an array is refused by the size it declares before any memory is taken for it. A file of any
@@ -13,7 +13,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
@@ -196,8 +196,8 @@ def require_shape(samples: Samples | SampleFile, shape: tuple[int, ...]) -> None
         )
 
 
-def save_outputs(path: Path, y: Array) -> None:
-    """Write ``y`` to an npz file, which appears as a whole or not at all.
+def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays to an npz file, which appears as a whole or not at all.
 
     Raises:
         OutputFolderError: The file cannot be written.
@@ -205,7 +205,7 @@ def save_outputs(path: Path, y: Array) -> None:
     aside = path.with_name(f".{path.name}.partial")
     try:
         with aside.open("wb") as stream:
-            np.savez(stream, y=y)
+            np.savez(stream, **arrays)
         aside.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -63,7 +63,7 @@ class Selection:
 
     Attributes:
         registers: Of ``spikes``, ``u`` and ``v``, one or more.
-        populations: Names in the circuit; empty for all that have what is asked for.
+        populations: Names in the circuit; empty for all that stand for one of the graph.
         neurons: Numbers within each population, channels first; empty for all.
     """
 
@@ -94,6 +94,10 @@ class PopulationTrace:
     v: npt.NDArray[np.int32] | None = None
 
 
+Trace: TypeAlias = Callable[[Program, Ints, Selection], Mapping[str, PopulationTrace]]
+"""Trace populations for encoded samples ``(samples, *input shape)``."""
+
+
 class Run(Protocol):
     """The function of an engine."""
 
@@ -120,7 +124,7 @@ class Engine:
     missing: Callable[[], str | None] = lambda: None
     artifact: str | None = None
     samples_max: int | None = None
-    trace: Callable[[Program, Ints, Selection], Mapping[str, PopulationTrace]] | None = None
+    trace: Trace | None = None
 
 
 RunNetworkFile: TypeAlias = Callable[[Path, npt.NDArray[Any]], npt.NDArray[Any]]

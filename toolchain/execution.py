@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from toolchain.build_folder import read_report
-from toolchain.data import load_samples, save_outputs
-from toolchain.engine import NETWORK_FILES, Program
+import numpy as np
+
+from toolchain.build_folder import digest_of, read_report
+from toolchain.data import load_samples, save_arrays
+from toolchain.engine import NETWORK_FILES, PopulationTrace, Program, Selection
+from toolchain.errors import InputDataError
 from toolchain.evaluation.crew import Crew, OneProcess, evaluate
 from toolchain.evaluation.outputs import Outputs
 from toolchain.evaluation.piece_result import Tally, require_engine
 from toolchain.evaluation.ray_crew import ray_crew
 from toolchain.evaluation.shards import find_shards
+from toolchain.evaluation.traces import choose_samples, require_tracing
 from toolchain.ir.archive import load_archive
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
+from toolchain.ir.reference import encode
+from toolchain.ir.verify import verify_phase
 from toolchain.metrics import count_right
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -64,11 +70,26 @@ def load_program(folder: Path) -> Program:
 
     Raises:
         InputDataError: The folder is no build, or is damaged.
+        VerifyError: Its graph is none that can be run.
     """
-    read_report(folder)
+    report = read_report(folder)
+    for name in (GRAPH_FILE, CIRCUIT_FILE):
+        _require_unchanged(folder / name, report.get("sha256"))
     graph = load_archive(folder / GRAPH_FILE, Graph)
     circuit = load_archive(folder / CIRCUIT_FILE, Circuit)
+    verify_phase(graph)
     return Program(graph, circuit, folder.absolute())
+
+
+def _require_unchanged(file: Path, digests: Any) -> None:
+    """Refuse a file that is not as its build says, if that says anything."""
+    noted = digests.get(file.name) if isinstance(digests, dict) else None
+    if noted is not None and file.is_file() and digest_of(file) != noted:
+        raise InputDataError(
+            "has changed since the build was written",
+            node=str(file),
+            hint="compile the network again",
+        )
 
 
 def run_build(
@@ -109,6 +130,42 @@ def run_build(
     return RunResult(tally, engine, seconds)
 
 
+def trace_build(
+    folder: Path,
+    data: Path,
+    selection: Selection,
+    *,
+    samples: Sequence[int] = (),
+    engine: str = "step",
+    progress: Progress = lambda *_: None,
+) -> Mapping[str, PopulationTrace]:
+    """Trace populations of a finished build on chosen samples.
+
+    Args:
+        folder: That `compile_model` has written.
+        data: An npz file with ``x``, or a folder of such files.
+        selection: What to trace.
+        samples: Their numbers over all files, from 0; none takes all.
+        engine: Name of an engine.
+        progress: Told the engine, and that it is at work.
+
+    Returns:
+        Traces by population, the samples in the order of the data set.
+
+    Raises:
+        InputDataError: The folder is no build, the samples do not fit it or do not exist, or
+            the trace would not fit into memory.
+        UnknownNameError: There is no such engine, population or register.
+    """
+    program = load_program(folder)
+    shards = find_shards(data, program.graph.input.source_shape)
+    trace = require_tracing(engine)
+    chosen = choose_samples(shards, samples)
+    progress(engine, 0, 1)
+    inputs = encode(program.graph.input, chosen.x).astype(np.int64)
+    return trace(program, inputs, selection)
+
+
 def run_network_file(
     path: Path,
     data: Path,
@@ -138,7 +195,7 @@ def run_network_file(
     seconds = time.perf_counter() - began
     right, answers = (0, 0) if samples.y is None else count_right(y, samples.y)
     if output is not None:
-        save_outputs(output, y)
+        save_arrays(output, {"y": y})
     return RunResult(Tally(samples=len(y), answers=answers, right=right), kind, seconds)
 
 

@@ -95,3 +95,61 @@ def test_a_run_with_an_unknown_engine_is_refused(workplace):
     problem = workplace.refusal("run", "build", "--input", "test.npz", "--engine", "warp")
 
     assert problem.startswith("look-up: no engine is called 'warp'")
+
+
+def test_a_folder_of_shards_is_run_as_its_samples_are(workplace, capsys):
+    workplace.compiled("net.onnx")
+    (workplace.path / "shards").mkdir()
+    with np.load("test.npz") as held:
+        x, y = held["x"], held["y"]
+    np.savez("shards/x_0.npz", x=x[:13], y=y[:13])
+    np.savez("shards/x_1.npz", x=x[13:], y=y[13:])
+    capsys.readouterr()
+
+    for data, output in (("test.npz", "y.npz"), ("shards", "outputs")):
+        assert main(["run", "build", "--input", data, "--output", output]) == 0
+
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("right")]
+    assert told[0] == told[1]
+    parts = [np.load(f"outputs/x_{number}.npz")["y"] for number in range(2)]
+    np.testing.assert_array_equal(np.concatenate(parts), np.load("y.npz")["y"])
+
+
+def test_a_trace_has_the_samples_and_populations_asked_for(workplace):
+    workplace.compiled("net.onnx", "--lowering", "temporal", "--levels", "5")
+    words = ["run", "build", "--input", "test.npz", "--trace", "t.npz"]
+
+    code = main([*words, "--samples", "3,7-8", "--registers", "spikes,v", "--neurons", "0-1"])
+
+    with np.load("t.npz") as held:
+        trace = dict(held)
+    (population,) = {name.rpartition(":")[0] for name in trace if ":" in name}
+    assert code == 0
+    assert trace["samples"].tolist() == [3, 7, 8]
+    assert trace["neurons"].tolist() == [0, 1]
+    assert trace[f"{population}:spikes"].shape == (3, 5, 2)
+    assert trace[f"{population}:v"].shape[2] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--trace", "t.npz", "--output", "y.npz"], "--output does not go with --trace"),
+        (["--samples", "3"], "--samples is for --trace"),
+        (["--trace", "t.npz", "--samples", "40"], "there is no sample 40"),
+        (["--trace", "t.npz", "--populations", "nobody"], "no population is called 'nobody'"),
+        (["--trace", "t.npz", "--engine", "count"], "the engine 'count' traces nothing"),
+    ],
+)
+def test_a_trace_that_cannot_be_is_refused(workplace, words, problem):
+    workplace.compiled("net.onnx")
+
+    assert problem in workplace.refusal("run", "build", "--input", "test.npz", *words)
+
+
+@pytest.mark.parametrize("word", ["", "5-3", "-3", "1,,2", "all"])
+def test_what_is_no_list_of_numbers_is_refused(workplace, word):
+    words = ["run", "build", "--input", "test.npz", "--trace", "t.npz"]
+
+    with pytest.raises(SystemExit):
+        main([*words, f"--samples={word}"])

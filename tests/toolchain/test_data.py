@@ -14,7 +14,7 @@ from toolchain.data import (
     describe_samples,
     load_samples,
     require_shape,
-    save_outputs,
+    save_arrays,
     stream_samples,
     synthetic_samples,
 )
@@ -303,7 +303,7 @@ def test_synthetic_samples_are_the_same_for_the_same_seed():
 def test_outputs_are_written_under_the_very_name_given(tmp_path):
     path = tmp_path / "answers.out"
 
-    save_outputs(path, np.arange(3.0))
+    save_arrays(path, {"y": np.arange(3.0)})
 
     with np.load(path) as arrays:
         assert arrays["y"].tolist() == [0, 1, 2]
@@ -314,7 +314,7 @@ def test_outputs_that_cannot_be_written_leave_nothing(tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(OutputFolderError) as error:
-        save_outputs(tmp_path / "file" / "y.npz", np.zeros(3))
+        save_arrays(tmp_path / "file" / "y.npz", {"y": np.zeros(3)})
 
     assert error.value.problem == "cannot be written: Not a directory"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
@@ -324,7 +324,7 @@ def test_outputs_replace_no_folder(tmp_path):
     (tmp_path / "y.npz").mkdir()
 
     with pytest.raises(OutputFolderError):
-        save_outputs(tmp_path / "y.npz", np.zeros(3))
+        save_arrays(tmp_path / "y.npz", {"y": np.zeros(3)})
 
     assert [file.name for file in tmp_path.iterdir()] == ["y.npz"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -62,3 +63,11 @@ def registered(table: str, package: str) -> str:
     register = re.compile(rf'\b{table}\.register\("([^"]+)"\)')
     names = [name for file in sources for name in register.findall(file.read_text("utf-8"))]
     return ", ".join(sorted(names))
+
+
+def comma_separated(word: str) -> tuple[str, ...]:
+    """Read the names in an argument, each once."""
+    names = tuple(dict.fromkeys(name.strip() for name in word.split(",")))
+    if "" in names:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a list of names")
+    return names

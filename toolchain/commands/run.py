@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.commands.console import progress_shown, registered, show
+from toolchain.commands.console import comma_separated, progress_shown, registered, show
 from toolchain.errors import InputDataError
 from toolchain.exit_codes import DONE, EPILOG
 
 if TYPE_CHECKING:
     from toolchain.execution import RunResult, Workers
+
+_TRACING = ("registers", "samples", "populations", "neurons")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +47,23 @@ def parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="Ray cluster of the workers (default: this machine)",
     )
+    trace = parser.add_argument_group("traces of single spikes and registers")
+    add = trace.add_argument
+    add("--trace", type=Path, metavar="T.npz", help="trace, and write it to this file")
+    add(
+        "--registers",
+        type=comma_separated,
+        metavar="R,...",
+        help="spikes, u, v (default: spikes)",
+    )
+    add("--samples", type=_numbers, metavar="0,3-5", help="samples to trace (default: all)")
+    add(
+        "--populations",
+        type=comma_separated,
+        metavar="NAME,...",
+        help="populations (default: all)",
+    )
+    add("--neurons", type=_numbers, metavar="0,3-5", help="neurons of each (default: all)")
     return parser
 
 
@@ -52,9 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Run, print what was counted, and return the exit code."""
     from toolchain import execution
 
+    if arguments.trace is not None:
+        return _trace(arguments)
+    _require_none(arguments, _TRACING, "is for --trace")
     with progress_shown(is_quiet=False) as progress:
         if arguments.network.is_file():
-            _require_plain(arguments)
+            _require_none(arguments, ("engine", "workers", "cluster"), "is for builds")
             result = execution.run_network_file(
                 arguments.network, arguments.input, output=arguments.output, progress=progress
             )
@@ -98,11 +120,49 @@ def _crew_of(arguments: argparse.Namespace) -> Workers | None:
     return None
 
 
-def _require_plain(arguments: argparse.Namespace) -> None:
-    """Refuse options that only a build has."""
-    for option in ("engine", "workers", "cluster"):
+def _trace(arguments: argparse.Namespace) -> int:
+    from toolchain import execution
+    from toolchain.engine import Selection
+    from toolchain.evaluation.traces import save_traces
+
+    _require_none(arguments, ("output", "workers", "cluster"), "does not go with --trace")
+    selection = Selection(
+        registers=arguments.registers or ("spikes",),
+        populations=arguments.populations or (),
+        neurons=arguments.neurons or (),
+    )
+    with progress_shown(is_quiet=False) as progress:
+        traces = execution.trace_build(
+            arguments.network,
+            arguments.input,
+            selection,
+            samples=arguments.samples or (),
+            engine=arguments.engine or "step",
+            progress=progress,
+        )
+    save_traces(arguments.trace, traces, selection, arguments.samples or ())
+    show(f"traced: {', '.join(selection.registers)} of {len(traces)} populations")
+    show(f"written: {arguments.trace}")
+    return DONE
+
+
+def _require_none(arguments: argparse.Namespace, options: tuple[str, ...], why: str) -> None:
+    """Refuse options that mean nothing here."""
+    for option in options:
         if getattr(arguments, option) is not None:
-            raise InputDataError(f"--{option} is for builds", node=str(arguments.network))
+            raise InputDataError(f"--{option} {why}", node=str(arguments.network))
+
+
+def _numbers(word: str) -> tuple[int, ...]:
+    """Read ``0,3-5`` as the numbers 0, 3, 4 and 5."""
+    numbers: set[int] = set()
+    for part in word.split(","):
+        first, _, last = (end.strip() for end in part.partition("-"))
+        last = last or first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise argparse.ArgumentTypeError(f"{word!r} is no list of numbers, as 0,3-5 is")
+        numbers.update(range(int(first), int(last) + 1))
+    return tuple(sorted(numbers))
 
 
 def _workers(word: str) -> int:

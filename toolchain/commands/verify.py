@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.commands.console import progress_shown, show, show_rich
+from toolchain.commands.console import comma_separated, progress_shown, show, show_rich
 from toolchain.exit_codes import BROKEN, DONE
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="X.npz", help="samples 'x', labels 'y' if there are any")
     add(
         "--rungs",
-        type=_names,
+        type=comma_separated,
         metavar="NAME,...",
         help="rungs to run: onnxruntime, imported, converted, lowered, quantized, count, "
         "step, or an engine that runs a written file (default: all)",
@@ -102,13 +102,6 @@ def _files(findings: tuple[FileFinding, ...]) -> Iterator[str]:
     for finding in findings:
         if finding.status != "ok" or finding.why:
             yield f"{finding.name}: {finding.status}; {finding.why}"
-
-
-def _names(word: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in word.split(",")))
-    if "" in names:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a list of names")
-    return names
 
 
 def _tolerance(word: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.data import save_outputs
+from toolchain.data import save_arrays
 from toolchain.errors import OutputFolderError
 from toolchain.evaluation.piece_result import PieceResult
 from toolchain.evaluation.shards import Piece
@@ -51,7 +51,7 @@ class Outputs:
         parts[piece.start] = result.y
         if sum(map(len, parts.values())) == len(piece.file):
             y = np.concatenate([parts[start] for start in sorted(parts)])
-            save_outputs(self._folder / path.name if self._folder else self._file, y)
+            save_arrays(self._folder / path.name if self._folder else self._file, {"y": y})
             del self._parts[path]
 
 

@@ -29,6 +29,9 @@ OPTIONAL = {
 How to get Lava is what its engines say: it takes more than a word.
 """
 
+_LAVA_ENGINES = ("lava", "netx")
+"""Engines that have to run where Lava is installed; others may lack a GPU."""
+
 _DISTRIBUTION = "snn-compile"
 _NEEDED = ("numpy", "onnx", "onnxruntime", "h5py", "rich", "scipy")
 _EXTENSIONS = {
@@ -95,7 +98,8 @@ def examine() -> Environment:
     problems = [f"{p.name}: {p.problem}" for p in packages if p.problem]
     engines, broken = _engines()
     has_lava = any(p.name == "lava-nc" and p.version for p in packages)
-    broken += [f"engine {name}: {why}" for name, why in engines.items() if why and has_lava]
+    useless = {name: engines.get(name) for name in _LAVA_ENGINES} if has_lava else {}
+    broken += [f"engine {name}: {why}" for name, why in useless.items() if why]
     gpu, unusable = _gpu(packages)
     return Environment(
         version=__version__,

@@ -88,6 +88,14 @@ def test_an_engine_whose_package_is_there_and_useless_has_to_be_mended(installed
     assert examine().problems == ("engine lava: it needs a numpy below 2",)
 
 
+def test_a_machine_without_a_gpu_needs_no_mending(installed, monkeypatch):
+    installed["lava-nc"] = "0.10.0"
+    gpu = dataclasses.replace(ENGINES["gpu"], missing=lambda: "torch finds no GPU")
+    monkeypatch.setattr(ENGINES, "_things", {"gpu": gpu})
+
+    assert examine().problems == ()
+
+
 def test_a_package_that_is_needed_and_absent_has_to_be_installed(installed):
     installed["onnx"] = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy.typing as npt
 from toolchain.errors import ImportModelError
 from toolchain.ir.mapped import IntArray
 
-MAX_ELEMENTS = 1 << 28
-"""Largest array that is read; more is a sign of a damaged header."""
+MAX_ELEMENTS = 1 << 26
+"""Elements of all arrays of a file together that are read; more is a sign of damage."""
 
 MAX_ATTRIBUTE = 1 << 20
 """Steps and widths are smaller; more is a sign of a damaged file."""
@@ -39,7 +40,14 @@ def open_netx(path: Path) -> Iterator[Fields]:
             hint="give a file that lava-dl or snn-compile exported as netx HDF5",
         ) from error
     with file:
-        yield Fields(file, path)
+        yield Fields(file, path, budget=_Budget(MAX_ELEMENTS))
+
+
+@dataclass
+class _Budget:
+    """Elements that may still be read."""
+
+    elements: int
 
 
 class Fields:
@@ -50,10 +58,13 @@ class Fields:
         place: Where in the file, for messages: ``"layer 3"``; empty for the root.
     """
 
-    def __init__(self, group: h5py.Group, path: Path, place: str = "") -> None:
+    def __init__(
+        self, group: h5py.Group, path: Path, place: str = "", *, budget: _Budget
+    ) -> None:
         self.path = path
         self.place = place
         self._group = group
+        self._budget = budget
 
     def error(self, field: str, problem: str, hint: str | None = None) -> ImportModelError:
         """Return the error that ``field`` of this group has ``problem``."""
@@ -95,7 +106,7 @@ class Fields:
         found = self._get(name)
         if not isinstance(found, h5py.Group):
             raise self.error(name, "is not a group")
-        return Fields(found, self.path, place)
+        return Fields(found, self.path, place, budget=self._budget)
 
     def text(self, field: str) -> str:
         """Return an ASCII string, or the first of an array of them."""
@@ -157,17 +168,36 @@ class Fields:
         if name not in self:
             raise self.error(name, "is missing")
         try:
-            return self._group[name]
+            found = self._group[name]
+            is_elsewhere = _is_elsewhere(self._group.get(name, getlink=True), found)
         except _HDF5_ERRORS as error:
             raise self.error(name, f"cannot be read ({error})") from error
+        if is_elsewhere:
+            raise self.error(
+                name,
+                "has its data in another file, and a file is read on its own",
+                "copy the data into the file",
+            )
+        return found
 
     def _value(self, field: str) -> Any:
         found = self._get(field)
         if not isinstance(found, h5py.Dataset):
             raise self.error(field, "is not a dataset")
         try:
-            if found.size is None or found.size > MAX_ELEMENTS:
-                raise self.error(field, f"has shape {found.shape}, too large to be read")
+            if found.size is None or found.size > self._budget.elements:
+                raise self.error(
+                    field,
+                    f"has shape {found.shape}; {MAX_ELEMENTS} elements of a file are read",
+                )
+            self._budget.elements -= found.size
             return found[()]
         except _HDF5_ERRORS as error:
             raise self.error(field, f"cannot be read ({error})") from error
+
+
+def _is_elsewhere(link: Any, found: Any) -> bool:
+    """Tell whether a field is kept in another file, in one of HDF5's three ways."""
+    if isinstance(link, h5py.ExternalLink):
+        return True
+    return isinstance(found, h5py.Dataset) and bool(found.external or found.is_virtual)

@@ -105,6 +105,9 @@ def _circuit(root: Fields, chain: Chain, windows: Mapping[str, Window]) -> Circu
     read_from = root.text_attribute("readout_population")
     step = root.integer_attribute("readout_step")
     has_readout = step is not None and populations[-1].name == read_from
+    latency = root.integer_attribute("latency") or depth
+    if has_readout and step is not None and step >= latency:
+        raise root.error("readout_step", f"is {step}; a sample takes {latency} steps")
     return Circuit(
         name=root.text_attribute("name") or root.path.stem,
         sources=chain.sources,
@@ -112,7 +115,7 @@ def _circuit(root: Fields, chain: Chain, windows: Mapping[str, Window]) -> Circu
         synapses=tuple(chain.synapses),
         input=INPUT,
         period=root.integer_attribute("period") or chain.options.reset_interval or 1,
-        latency=root.integer_attribute("latency") or depth,
+        latency=latency,
         windows={
             name: windows[name] for name in windows if name in {p.name for p in populations}
         },

@@ -25,6 +25,9 @@ from toolchain.ir.mapped import Circuit, IntArray, Lif, Shape, Sigma
 NEVER = 131071
 """Threshold mantissa from which neurons are taken to hold a value instead of spiking."""
 
+MAX_HELD = 1 << 27
+"""Values of the inputs and outputs of a run, all samples and steps, that are held in memory."""
+
 _SCRIPT = Path(__file__).with_name("stock.py")
 
 
@@ -157,6 +160,7 @@ def _with_time_axis(
 ) -> npt.NDArray[Any]:
     source = network.circuit.sources[0]
     size = int(np.prod(source.shape))
+    _require_room(network, len(x), time_steps)
     if x.dtype.kind not in "biuf" or not x.size or not np.all(np.isfinite(x)):
         raise InputDataError("holds no finite numbers", node=source.name)
     for shape in (source.shape, (size,)):
@@ -172,6 +176,20 @@ def _with_time_axis(
         f"*{source.shape}) is needed",
         node=source.name,
     )
+
+
+def _require_room(network: NetxNetwork, samples: int, time_steps: int) -> None:
+    """Refuse a run whose inputs and outputs would take too much memory."""
+    circuit = network.circuit
+    ends = (circuit.sources[0].shape, circuit.populations[-1].shape)
+    held = samples * time_steps * sum(int(np.prod(shape)) for shape in ends)
+    if held > MAX_HELD:
+        raise InputDataError(
+            f"takes {time_steps} time steps for each of {samples} samples, {held} values in "
+            f"and out; {MAX_HELD} are held at once",
+            node=circuit.sources[0].name,
+            hint="run fewer samples, or see whether the file's latency is right",
+        )
 
 
 def run_on_netx(

@@ -137,3 +137,61 @@ def test_samples_for_stock_netx_must_fit_the_source(write):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ImportModelError):
         run_netx(tmp_path / "nowhere.net", np.zeros((1, 2)))
+
+
+def test_a_run_that_takes_too_much_memory_is_refused(write):
+    path = write(b"dense", LIF, shape=[1], weight=[[2, 4]])
+    with h5py.File(path, "r+") as file:
+        file.attrs["latency"] = 2**20 - 1
+
+    with pytest.raises(InputDataError, match="values in and out") as error:
+        run_netx(path, np.ones((1000, 2)))
+
+    assert error.value.hint is not None
+
+
+def test_a_readout_after_the_sample_is_refused(write):
+    path = write(b"dense", {**LIF, "vThMant": 131071}, shape=[1], weight=[[2, 4]])
+    with h5py.File(path, "r+") as file:
+        file["layer/0"].attrs["population"] = np.bytes_(b"out")
+        file.attrs.update(readout_population=np.bytes_(b"out"), readout_step=7, latency=7)
+
+    with pytest.raises(ImportModelError, match="is 7; a sample takes 7 steps"):
+        run_netx(path, np.ones((1, 2)))
+
+
+def test_large_arrays_are_refused_before_they_take_memory(write):
+    path = write(b"dense", LIF, shape=[1])
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("layer/0/weight", shape=(1, 2**30), dtype="f4", chunks=(1, 2**16))
+
+    with pytest.raises(ImportModelError, match="elements of a file are read"):
+        run_netx(path, np.ones((1, 2)))
+
+
+def _external_link(file, secret):
+    file["layer/0/weight"] = h5py.ExternalLink(secret, "w")
+
+
+def _external_storage(file, secret):
+    place = [(secret, 0, 16)]
+    file.create_dataset("layer/0/weight", shape=(1, 2), dtype="f8", external=place)
+
+
+def _virtual(file, secret):
+    layout = h5py.VirtualLayout(shape=(1, 2), dtype="f8")
+    layout[:] = h5py.VirtualSource(secret, "w", shape=(1, 2))
+    file.create_virtual_dataset("layer/0/weight", layout)
+
+
+@pytest.mark.parametrize("keep", [_external_link, _external_storage, _virtual])
+def test_a_file_with_data_in_another_file_is_refused(write, tmp_path, keep):
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["w"] = [[2.0, 4.0]]
+    path = write(b"dense", LIF, shape=[1])
+    with h5py.File(path, "r+") as file:
+        keep(file, str(secret))
+
+    with pytest.raises(ImportModelError, match="has its data in another file"):
+        run_netx(path, np.ones((1, 2)))

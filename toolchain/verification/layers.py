@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.engine import Program
-from toolchain.ir.ann import Conv, Dense
-from toolchain.ir.counts import count
+from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Value, Windows, counts_of, evaluate
@@ -33,18 +32,24 @@ def report_layers(
     """
     x = x[:SAMPLES_MAX]
     values = evaluate(prepared, x)
-    reports = []
-    value: Floats = np.asarray(x, np.float64)
-    ideal = value
-    for node in program.graph:
-        value = count(node, value)
+    alone: dict[str, Floats] = {}
+
+    def ideal(node: Node, *inputs: Floats) -> Floats:
+        """Compute a node, and go on with what a population stands for."""
+        value = count(node, *inputs)
         if not isinstance(node, Spiking):
-            ideal = count(node, ideal)
-            continue
-        alone = count(node, ideal)
-        wanted = _activation(values[node.name], node)
-        reports.append(_report(program, node, value, alone, wanted))
-        ideal = wanted / node.unit
+            return value
+        alone[node.name] = value
+        return _activation(values[node.name], node) / node.unit
+
+    graph, reports = program.graph, []
+    for (node, _, counts), (_, _, wanted) in zip(
+        sweep(graph, x), sweep(graph, x, ideal), strict=True
+    ):
+        if isinstance(node, Spiking):
+            reports.append(
+                _report(program, node, counts, alone.pop(node.name), wanted * node.unit)
+            )
     return tuple(reports)
 
 
@@ -73,10 +78,9 @@ def _report(
 
 
 def _weight_bits(graph: Graph, node: Node) -> int:
-    layer = graph.producer(node)
-    if not isinstance(layer, (Dense, Conv)):
-        return 0
-    return int(np.abs(layer.weight).max()).bit_length() + 1
+    layers = graph.layers_into(node)
+    largest = max((int(np.abs(layer.weight).max()) for layer in layers), default=None)
+    return 0 if largest is None else largest.bit_length() + 1
 
 
 def _relative_error(found: Floats, wanted: Floats) -> float:

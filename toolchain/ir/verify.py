@@ -19,7 +19,6 @@ from toolchain.ir.ann import (
     Output,
     Rearrange,
     Relu,
-    Staircase,
     SumPool,
 )
 from toolchain.ir.graph import Graph, Phase
@@ -34,6 +33,7 @@ from toolchain.ir.snn import (
     Spiking,
     ThresholdBank,
 )
+from toolchain.ir.staircase import Staircase
 
 _LINEAR = (Dense, Conv)
 _FRAME = (Input, Output, Dense, Conv, Add, Rearrange)
@@ -49,7 +49,8 @@ ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
 }
 
 _HINTS = {
-    Affine: "put the normalization directly before or after a convolution or dense layer",
+    Affine: "scale all positions of a channel alike (an average pool with padding: "
+    "count_include_pad=1), or put the normalization directly before or after a layer",
     HostOp: "keep it at the end of the model, where the host runs it",
     SumPool: "use a pool whose windows cover its input exactly",
     MaxPool: "pool behind an activation",
@@ -99,7 +100,8 @@ def accounted(graph: Graph) -> frozenset[str]:
 
 
 def _verify_nothing_dropped(graph: Graph) -> None:
-    dropped = [name for name in graph.source_nodes if name not in accounted(graph)]
+    held = accounted(graph)
+    dropped = [name for name in graph.source_nodes if name not in held]
     if dropped:
         raise VerifyError("no node of the graph accounts for it any more", node=dropped[0])
 

@@ -16,10 +16,11 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Add, Conv, Dense, Output, Rearrange, Relu, Staircase
+from toolchain.ir.ann import Add, Conv, Dense, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
 from toolchain.ir.snn import LmHt
+from toolchain.ir.staircase import Staircase
 from toolchain.passes.compose_skip import is_skip
 from toolchain.rewriting import Context, compiler_pass
 
@@ -50,11 +51,17 @@ def _has_its_population(graph: Graph, node: Node) -> bool:
 def _can_split(graph: Graph, node: Node) -> bool:
     """Tell whether all readers can do with two populations; a pool of differences cannot."""
     users = graph.users(node.name)
-    return bool(users) and all(
-        _is_in_planes(graph, user)
-        if isinstance(user, Rearrange)
-        else isinstance(user, (*_LAYERS, *_ENDS, Add))
-        for user in users
+    parts = [graph[name] for name in node.inputs] if isinstance(node, Add) else [node]
+    is_linear = all(isinstance(part, _LAYERS) for part in parts)
+    return (
+        is_linear
+        and bool(users)
+        and all(
+            _is_in_planes(graph, user)
+            if isinstance(user, Rearrange)
+            else isinstance(user, (*_LAYERS, *_ENDS, Add))
+            for user in users
+        )
     )
 
 

@@ -338,7 +338,7 @@ class Circuit:
         input: Name of the source that emits the encoded sample at step 0 and 0 at other steps.
         period: Time steps from one sample's first step to the next's; >= 1.
         latency: Time steps one sample needs from its first step to its readout, inclusive.
-        windows: Per population that stands for one of the graph's, by the circuit's name of it.
+        windows: Of every population that spikes, relays as well, by its name.
         readout: Where the outputs are read.
     """
 

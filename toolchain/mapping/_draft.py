@@ -12,7 +12,7 @@ import scipy.sparse
 
 from toolchain.errors import CapacityError
 from toolchain.fixedpoint import DECAY_UNITY
-from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange
+from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import (
     Circuit,
@@ -237,8 +237,7 @@ class Draft:
         Args:
             period: Time steps between samples; 1 for memoryless populations, never reset.
         """
-        spiking = {node.name for node in self.graph.of_type(Spiking)}
-        spiking |= {node.name for node in self.graph.of_type(MaxPool)}
+        spiking = [node.name for node in self.populations if node.name in self.windows]
         return Circuit(
             name=self.graph.name,
             sources=tuple(self.sources),
@@ -247,7 +246,7 @@ class Draft:
             input=self.graph.input.name,
             period=period,
             latency=self.latency,
-            windows={name: self.windows[name] for name in self.windows if name in spiking},
+            windows={name: self.windows[name] for name in spiking},
             readout=self.readout,
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange
-from toolchain.ir.counts import sweep
+from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node, Shape
 from toolchain.ir.size import count_connections
@@ -89,20 +89,16 @@ def compare_lowerings(
     """
     if any(node.windows > 1 for node in graph.of_type(Spiking)):
         return ()
+    plans = {name: _Plan(graph, way, target) for name, way in _WAYS.items()}
     x = x[:SAMPLES_MAX]
-    spikes = dict.fromkeys(_WAYS, 0.0)
-    for node, _, value in sweep(graph, x):
-        for name, way in _WAYS.items():
-            if isinstance(node, Input):
-                spikes[name] += np.count_nonzero(value) / len(x)
-            elif isinstance(node, Spiking | MaxPool):
-                spikes[name] += way.spikes(value) / len(x)
-    rows = []
-    for name, way in _WAYS.items():
-        plan = _Plan(graph, way, target)
-        if plan.is_possible:
-            rows.append(plan.report(name, name == chosen, spikes[name]))
-    return tuple(rows)
+    for node, inputs, value in sweep(graph, x):
+        for plan in plans.values():
+            plan.count(node, inputs, value)
+    return tuple(
+        plan.report(name, name == chosen, len(x))
+        for name, plan in plans.items()
+        if plan.is_possible
+    )
 
 
 @dataclass
@@ -120,6 +116,7 @@ class _Plan:
         copies: Of each unit, likewise.
         held: How long spikes wait for others, as the population and a number of steps.
         is_possible: Whether nothing has to wait that cannot.
+        spikes: Of all samples that were counted.
     """
 
     graph: Graph
@@ -132,6 +129,7 @@ class _Plan:
     copies: dict[str, int] = field(default_factory=dict)
     held: set[tuple[str, int]] = field(default_factory=set)
     is_possible: bool = True
+    spikes: float = 0.0
 
     def __post_init__(self) -> None:
         for node in self.graph:
@@ -146,7 +144,22 @@ class _Plan:
             elif isinstance(node, Spiking | Output):
                 self._add_population(node)
 
-    def report(self, name: str, is_chosen: bool, spikes: float) -> LoweringReport:
+    def count(self, node: Node, inputs: tuple[Counts, ...], value: Counts) -> None:
+        """Count the spikes that a node, and what holds them back, sends in some samples."""
+        if not self.is_possible:
+            return
+        if isinstance(node, Input):
+            self.spikes += np.count_nonzero(value)
+        elif isinstance(node, MaxPool) and self.way.stores:
+            for part in pool_parts(node):
+                inputs = (count(part, *inputs),)
+                self.spikes += self.way.spikes(inputs[0])
+        elif node.name in self.ready and not isinstance(node, Output):
+            self.spikes += self.way.spikes(value)
+        if relays := sum(source == node.name for source, _ in self.held):
+            self.spikes += relays * self.way.spikes(value)
+
+    def report(self, name: str, is_chosen: bool, samples: int) -> LoweringReport:
         """Return the row of the lowering."""
         step = self.ready[self.graph.output.name]
         longest = max(
@@ -160,7 +173,7 @@ class _Plan:
             period=max([longest, *stored]) if self.way.waits else step + 1,
             neurons=self.neurons,
             synapses=self.synapses,
-            spikes_per_sample=spikes,
+            spikes_per_sample=self.spikes / samples,
             needs_program=self.way.needs_program,
             fits=self.neurons <= self.target.neurons.value,
         )

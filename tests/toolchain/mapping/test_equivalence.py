@@ -95,7 +95,7 @@ def check_circuit(random, lowering):
     result = run_samples(stages.circuit, encoded)
 
     spiking = [node.name for node in graph if isinstance(node, (Spiking, MaxPool))]
-    assert set(result.counts) == set(spiking)
+    assert set(result.counts) >= set(spiking)
     for name in spiking:
         np.testing.assert_array_equal(counts[name], values[name].counts)
         np.testing.assert_array_equal(result.counts[name], counts[name])

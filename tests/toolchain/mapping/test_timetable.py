@@ -132,8 +132,9 @@ def test_every_population_has_its_window_and_its_neurons(lowering, random):
 
     circuit, graph = stages.circuit, stages.quantized
     counted = [node.name for node in graph if isinstance(node, (Spiking, OrPool))]
-    assert list(circuit.windows) == counted
-    for name, window in circuit.windows.items():
+    assert [name for name in circuit.windows if name in counted] == counted
+    for name in counted:
+        window = circuit.windows[name]
         neurons = int(np.prod(circuit.nodes[name].shape))
         assert neurons == window.copies * int(np.prod(graph.shapes[name]))
         assert window.length * window.copies == levels

@@ -55,6 +55,9 @@ class NetxRun:
         ``v`` of neurons that never spike, after the readout's step if the file names one, else
         after the last; the latest payload of `Sigma` neurons; the sum over all steps of what
         others send, which for LIF neurons is the spike count.
+
+        Raises:
+            InputDataError: The samples are shorter than the readout's step.
         """
         circuit = self.network.circuit
         last = circuit.populations[-1]
@@ -62,7 +65,13 @@ class NetxRun:
             return self.output[:, -1].astype(np.int64)
         if isinstance(last, Lif) and np.min(last.threshold) >= NEVER:
             step = -1 if circuit.readout is None else circuit.readout.step
-            return self.trace.v[last.name][:, step].astype(np.int64)
+            v = self.trace.v[last.name]
+            if step >= v.shape[1]:
+                raise InputDataError(
+                    f"is read out in step {step}, and the samples have {v.shape[1]} time steps",
+                    node=last.name,
+                )
+            return v[:, step].astype(np.int64)
         return self.output.sum(axis=1, dtype=np.int64)
 
 

@@ -19,6 +19,7 @@ from toolchain.fuzzing import (
     damaged_nodes,
     damaged_tensors,
 )
+from toolchain.fuzzing.compilation import compiled
 from toolchain.fuzzing.damaged_bytes import damage_bytes
 from toolchain.fuzzing.networks import draw_network
 from toolchain.ir.node import Array
@@ -51,6 +52,7 @@ _COUNTS = (0, 1, 1, 1, 1, 1, 2, 2, 3)
 _RUN_ELEMENTS = 2**18
 """Elements of one sample's values up to which the network is run."""
 
+_COMPILED_SHARE = 0.2
 _RUN_NODES = 1000
 """Nodes up to which it is run; float32 adds up more rounding errors behind more."""
 
@@ -84,7 +86,8 @@ def run_onnx_case(seed: int, folder: Path) -> str:
     elements = sum(math.prod(shape) for shape in model.graph.shapes.values())
     if elements > _RUN_ELEMENTS or len(model.graph.nodes) > _RUN_NODES:
         return "imported"
-    return compared(model, random)
+    found = compared(model, random)
+    return compiled(model.graph, random) if random.random() < _COMPILED_SHARE else found
 
 
 def damaged_model(random: Random, folder: Path) -> bytes:

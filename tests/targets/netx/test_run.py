@@ -160,6 +160,18 @@ def test_a_readout_after_the_sample_is_refused(write):
         run_netx(path, np.ones((1, 2)))
 
 
+def test_samples_that_end_before_the_readout_are_refused(write):
+    path = write(b"dense", {**LIF, "vThMant": 131071}, shape=[1], weight=[[2, 4]])
+    with h5py.File(path, "r+") as file:
+        file["layer/0"].attrs["population"] = np.bytes_(b"out")
+        file.attrs.update(readout_population=np.bytes_(b"out"), readout_step=6, latency=7)
+
+    result = run_netx(path, np.ones((1, 3, 2)))
+
+    with pytest.raises(InputDataError, match="read out in step 6, and the samples have 3"):
+        _ = result.answer
+
+
 def test_large_arrays_are_refused_before_they_take_memory(write):
     path = write(b"dense", LIF, shape=[1])
     with h5py.File(path, "r+") as file:

@@ -11,19 +11,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from toolchain.ir.ann import (
-    Add,
-    Conv,
-    Dense,
-    Input,
-    MaxPool,
-    Output,
-    Rearrange,
-    Relu,
-    Staircase,
-)
+from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Array, Node
+from toolchain.ir.staircase import Staircase
 
 _OPSET = 13
 _IR_VERSION = 8

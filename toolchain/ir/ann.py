@@ -33,11 +33,16 @@ class Encoding:
         scale: Units of the model's input per unit of the integer; > 0.
         low: Smallest integer; 0 for data that are never negative.
         high: Largest integer.
+        tensor: Name of the ONNX value that holds the integers, in the order of the model's
+            input, where a quantized model has one.
+        tensor_zero: What that value holds for the integer 0.
     """
 
     scale: float
     low: int
     high: int
+    tensor: str = field(default="", repr=False)
+    tensor_zero: int = field(default=0, repr=False)
 
     @property
     def message_bits(self) -> int:
@@ -309,39 +314,6 @@ class Relu(Node):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Staircase(Node):
-    """Rounding to whole steps within limits: the quantizer of a quantized model.
-
-    ``y = clip(rint(x), low, high)``, halves to even, or with ``floor`` in place of ``rint``.
-    What a step stands for is said by an `Affine` before it and one behind it.
-
-    Attributes:
-        low: Smallest value, a whole number or minus infinity.
-        high: Largest value, a whole number or infinity.
-        rounds_down: Whether it rounds down instead of to the nearest.
-        tensor: Name of the ONNX value that holds the output, to compare them by; empty where
-            there is none.
-        tensor_zero: What that value holds where the output is 0.
-        tensor_order: Flat index into that value (without batch axis) for each element of the
-            output; `None` keeps the order.
-    """
-
-    low: float
-    high: float
-    rounds_down: bool = False
-    tensor: str = ""
-    tensor_zero: int = 0
-    tensor_order: IndexArray | None = None
-
-    def __post_init__(self) -> None:
-        self._require(self.low < self.high, f"goes from {self.low:g} to {self.high:g}")
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of the input."""
-        return inputs[0]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class HostOp(Node):
     """An operation that the host runs on the outputs, after the chip.
 
@@ -356,6 +328,8 @@ class HostOp(Node):
         shift: Of ``affine``.
         low: Of ``round``.
         high: Of ``round``.
+        tensor: Of ``round``: name of the ONNX value that holds its result, to compare them by.
+        tensor_zero: What that value holds where the result is 0.
     """
 
     function: str
@@ -365,6 +339,8 @@ class HostOp(Node):
     shift: float = 0.0
     low: float = -math.inf
     high: float = math.inf
+    tensor: str = ""
+    tensor_zero: int = 0
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the input, less the axis that ``argmax`` reduces."""

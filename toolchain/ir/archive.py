@@ -22,7 +22,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from toolchain.errors import InputDataError
-from toolchain.ir import ann, graph, mapped, snn
+from toolchain.ir import ann, graph, mapped, snn, staircase
 from toolchain.ir._fields import misfit
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ DAMAGED = (
 
 _CLASSES = {
     name: cls
-    for module in (ann, graph, mapped, snn)
+    for module in (ann, graph, mapped, snn, staircase)
     for name, cls in inspect.getmembers(module, inspect.isclass)
     if dataclasses.is_dataclass(cls)
 }

@@ -27,7 +27,6 @@ from toolchain.ir.ann import (
     Output,
     Rearrange,
     Relu,
-    Staircase,
     SumPool,
 )
 from toolchain.ir.convolution import convolve, windows
@@ -43,6 +42,7 @@ from toolchain.ir.snn import (
     Spiking,
     ThresholdBank,
 )
+from toolchain.ir.staircase import Staircase
 from toolchain.ir.windows import run_windows
 
 Floats: TypeAlias = npt.NDArray[np.float64]

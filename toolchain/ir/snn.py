@@ -16,6 +16,7 @@ The parameters are real numbers until quantization and integers after it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,12 +47,15 @@ class Spiking(Node):
             ``(later, earlier, C / windows)``, 0 unless ``earlier < later``.
         unit: What one spike stands for in the analogue network, in units of its activation.
             Nothing is computed with it; reports compare the two networks by it.
+        level_error: How far quantization has moved a level, in levels, at most; 0 where every
+            count is as before, infinity where that cannot be said. Nothing is computed with it.
     """
 
     levels: int
     threshold: Array = field(default_factory=lambda: _ONE)
     initial: Array = field(default_factory=lambda: _ZERO)
     unit: Array = field(default_factory=lambda: _ONE)
+    level_error: float = math.inf
     low: Array = field(default_factory=lambda: _ZERO)
     high: Array = field(default_factory=lambda: _ZERO)
     bound: str = ""

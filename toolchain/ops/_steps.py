@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from toolchain.ir.ann import Affine, Staircase
+from toolchain.ir.ann import Affine
+from toolchain.ir.staircase import Staircase
 from toolchain.ops._call import Call
 from toolchain.ops._layout import Value, inverse
 

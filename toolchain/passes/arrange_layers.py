@@ -11,10 +11,11 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Add, Affine, Conv, Dense, Output, Relu, Staircase, SumPool
+from toolchain.ir.ann import Add, Affine, Conv, Dense, Output, Relu, SumPool
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
 from toolchain.ir.snn import LmHt
+from toolchain.ir.staircase import Staircase
 from toolchain.passes.fold_affine import is_per_channel
 from toolchain.rewriting import Context, compiler_pass
 

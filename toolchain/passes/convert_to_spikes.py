@@ -25,10 +25,11 @@ from toolchain.calibration import Calibration
 from toolchain.conversion import METHODS
 from toolchain.encoding import choose_encoding
 from toolchain.errors import ConversionError
-from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu, Staircase
+from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import LmHt, MultiThreshold, Spiking
+from toolchain.ir.staircase import Staircase
 from toolchain.registers import largest_weight
 from toolchain.rewriting import Context, compiler_pass
 

@@ -21,21 +21,11 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import (
-    Add,
-    Affine,
-    Conv,
-    Dense,
-    Input,
-    MaxPool,
-    Rearrange,
-    Relu,
-    Staircase,
-    SumPool,
-)
+from toolchain.ir.ann import Add, Affine, Conv, Dense, Input, MaxPool, Rearrange, Relu, SumPool
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import LmHt
+from toolchain.ir.staircase import Staircase
 from toolchain.passes.fold_affine import fold_affine
 from toolchain.passes.round_on_host import round_on_host
 from toolchain.passes.simplify_staircases import simplify_staircases

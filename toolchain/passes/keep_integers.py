@@ -81,6 +81,7 @@ class _Kept(Demand):
 
     weights: tuple[Ints, ...]
     bound: str
+    level_error: float
 
     def nodes(self, graph: Graph, layers: Layers, neurons: Spiking) -> tuple[Node, ...]:
         """Return the nodes with these integers."""
@@ -101,6 +102,7 @@ class _Kept(Demand):
                 low=self.low,
                 high=self.high,
                 bound=self.bound,
+                level_error=self.level_error,
                 lateral=np.zeros((), np.int64),
             ),
         )
@@ -200,6 +202,7 @@ class _Fit:
             high=np.ceil(high).astype(np.int64),
             weights=weights,
             bound=bound,
+            level_error=float(thresholds.error.max()),
         )
 
     def _excess(self, kept: _Kept, context: Context) -> bool:

@@ -16,8 +16,10 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Affine, Encoding, HostOp, Input, Output, Staircase
+from toolchain.ir.ann import Affine, Encoding, HostOp, Input, Output
 from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import IndexArray
+from toolchain.ir.staircase import Staircase
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 
@@ -47,7 +49,14 @@ def _encoded(graph: Graph, stairs: Staircase) -> Graph | None:
     if not whole or scale.item() <= 0 or np.isinf(stairs.high - stairs.low):
         return None
     zero = int(shift.item())
-    encoding = Encoding(1 / scale.item(), int(stairs.low) - zero, int(stairs.high) - zero)
+    is_in_order = np.array_equal(_or_empty(stairs.tensor_order), _or_empty(entry.order))
+    encoding = Encoding(
+        1 / scale.item(),
+        int(stairs.low) - zero,
+        int(stairs.high) - zero,
+        tensor=stairs.tensor if is_in_order else "",
+        tensor_zero=stairs.tensor_zero + zero,
+    )
     absorbed = entry.origin + (affine.origin if affine else ()) + stairs.origin
     graph = graph.swap(dataclasses.replace(entry, encoding=encoding, origin=absorbed))
     if affine is None or not zero:
@@ -66,7 +75,14 @@ def _decoded(graph: Graph, stairs: Staircase) -> Graph | None:
         return None
     factor, shift = float(output.scale.item()), float(output.offset.item())
     tail = (
-        HostOp(name=stairs.name, function="round", low=stairs.low, high=stairs.high),
+        HostOp(
+            name=stairs.name,
+            function="round",
+            low=stairs.low,
+            high=stairs.high,
+            tensor=_tensor_in_order(stairs, output),
+            tensor_zero=stairs.tensor_zero,
+        ),
         HostOp(name=f"{stairs.name}/scale", function="affine", factor=factor, shift=shift),
     )
     plain = dataclasses.replace(
@@ -77,3 +93,14 @@ def _decoded(graph: Graph, stairs: Staircase) -> Graph | None:
         tail=(*tail, *output.tail),
     )
     return graph.swap(plain).bypass(stairs.name)
+
+
+def _or_empty(order: IndexArray | None) -> IndexArray:
+    return np.zeros(0, np.int64) if order is None else order.ravel()
+
+
+def _tensor_in_order(stairs: Staircase, output: Output) -> str:
+    """Return the value that holds the steps if it has them in the order of the output."""
+    there, back = _or_empty(stairs.tensor_order), _or_empty(output.order)
+    in_order = there.size == back.size and np.array_equal(there[back], np.arange(there.size))
+    return stairs.tensor if in_order else ""

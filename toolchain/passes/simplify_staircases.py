@@ -23,9 +23,10 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Affine, MaxPool, Rearrange, Relu, Staircase
+from toolchain.ir.ann import Affine, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, IndexArray, Node
+from toolchain.ir.staircase import Staircase
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 _EQUAL = 1e-9

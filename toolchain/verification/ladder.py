@@ -21,10 +21,21 @@ from toolchain.engine import ENGINES, Engine, Execution, Program
 from toolchain.errors import CompileError
 from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Windows, counts_of, decode, encode, evaluate
+from toolchain.ir.reference import Value, counts_of, decode, encode, evaluate
 from toolchain.ir.snn import LmHt, Spiking
+from toolchain.ir.staircase import Staircase
 from toolchain.report import Rung
 from toolchain.verification.comparison import first_count, first_output, first_spike
+from toolchain.verification.kept_counts import TOLERANCE as EXACT_TOLERANCE
+from toolchain.verification.kept_counts import (
+    LevelTally,
+    counts_steps,
+    force_counts,
+    is_one_level,
+    is_tie,
+    level_error,
+)
+from toolchain.verification.quantizers import quantizers
 from toolchain.verification.rung_tally import RungTally
 from toolchain.verification.source import spike_source
 from toolchain.verification.ties import TieTally, force
@@ -33,7 +44,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Counts: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Progress: TypeAlias = Callable[[str, int, int], None]
-SpikeSource: TypeAlias = Callable[[npt.NDArray[Any]], tuple[Floats, Mapping[str, Windows]]]
+SpikeSource: TypeAlias = Callable[[npt.NDArray[Any]], tuple[Floats, Mapping[str, Value]]]
 
 IMPORT_TOLERANCE = 1e-4
 """Largest error of the imported network, relative to its largest output."""
@@ -46,6 +57,9 @@ _PROMISES = {
     "converted": "lossy by design",
     "quantized": "lossy by design",
 }
+_TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
+"""Promises of networks that count the steps of a quantized model."""
+
 _CHUNK_BYTES = 64 * 2**20
 _BUDGET_S = 120.0
 
@@ -170,17 +184,27 @@ class _Ladder:
         if route.model is not None and (route.has("onnxruntime") or route.has("imported")):
             self.run_source = spike_source(route.model, route.graphs["imported"])
         self.ties = TieTally()
+        self.halves = TieTally("halfway between two steps, which neurons round up")
+        self.levels = LevelTally()
         self.spikes, self.operations, self.graded, self.saturations = 0, 0, 0, 0
         self.step_s = 0.0
 
     def _tally(self, rung: str) -> RungTally:
         promise, tolerance = _PROMISES.get(rung, "exact"), None
+        prepared, lowered = (self.route.graphs.get(stage) for stage in ("imported", "lowered"))
         if rung == "imported":
             tolerance = self.route.tolerance
             promise = f"within {tolerance:g}"
-            prepared = self.route.graphs.get("imported")
-            if prepared is not None and prepared.of_type(LmHt):
+            if prepared is not None and (prepared.of_type(LmHt) or quantizers(prepared)):
                 promise += ", ties apart"
+        if rung == "converted" and prepared is not None and counts_steps(prepared):
+            promise, tolerance = _TIES_APART, EXACT_TOLERANCE
+        if rung == "quantized" and lowered is not None:
+            error = level_error(lowered, self.program.graph)
+            if error == 0:
+                promise, tolerance = "exact", EXACT_TOLERANCE
+            elif np.isfinite(error):
+                promise = _WITHIN_A_LEVEL
         why = self.route.absent.get(rung, "")
         return RungTally(rung, promise, self.tail, tolerance, why=why)
 
@@ -190,15 +214,15 @@ class _Ladder:
         if self.run_source is not None:
             source, above = self._add_imported(self.run_source, start, chunk)
         above_counts: Counts = {}
+        if above is not None and self.tallies["converted"].promise == _TIES_APART:
+            above, above_counts = decode_of(self.route.graphs["imported"], chunk.x)
         graphs = {**self.route.graphs, "quantized": self.program.graph}
         for rung in ("converted", "lowered", "quantized"):
             if rung not in graphs or not self.route.has(rung):
                 above, above_counts = None, {}
                 continue
             y, counts = decode_of(graphs[rung], chunk.x)
-            is_exact = rung == "lowered"
-            difference = first_count(counts, above_counts, start) if is_exact else None
-            self._add(rung, y, above, source, chunk, difference)
+            self._add_counts(rung, start, chunk, (y, counts), (above, above_counts), source)
             above, above_counts = y, counts
         if not (self.route.has("count") or self.route.has("step")):
             return
@@ -209,6 +233,35 @@ class _Ladder:
         self._add("count", y, above, source, chunk, difference)
         if self.step_s < _BUDGET_S and self.route.has("step"):
             self._add_step(start, chunk, inputs, counted, source)
+
+    def _add_counts(
+        self,
+        rung: str,
+        start: int,
+        chunk: Samples,
+        found: tuple[Floats, Counts],
+        above: tuple[Floats | None, Counts],
+        source: Floats | None,
+    ) -> None:
+        """Compare outputs and counts of a rung with those above, as it promises."""
+        (y, counts), (above_y, above_counts) = found, above
+        tally, difference, promised = self.tallies[rung], None, None
+        if tally.promise == "exact":
+            difference = first_count(counts, above_counts, start)
+        elif tally.promise == _TIES_APART and above_y is not None:
+            graph = self.route.graphs[rung]
+            forced = force_counts(graph, chunk.x, above_counts, is_tie, start)
+            difference, promised = forced.difference, forced.y
+            self.halves.add(forced, y, above_y, EXACT_TOLERANCE)
+            tally.why = self.halves.sentence
+        elif tally.promise == _WITHIN_A_LEVEL and above_y is not None:
+            forced = force_counts(
+                self.program.graph, chunk.x, above_counts, is_one_level, start
+            )
+            difference = forced.difference
+            self.levels.add(forced, counts, above_counts)
+            tally.why = self.levels.sentence
+        tally.add(y, above_y, source, chunk.y, difference, promised=promised)
 
     def _add_imported(
         self, run_source: SpikeSource, start: int, chunk: Samples
@@ -256,7 +309,10 @@ class _Ladder:
             self.graded += int(stepped.graded_operations.sum())
 
     def add_artifact(self, engine: Engine, samples: Samples) -> None:
-        """Run a written artifact on a few samples against the step engine, spike by spike."""
+        """Run a written artifact on a few samples against the step engine.
+
+        Spike by spike, or count by count where the engine has no single spikes.
+        """
         tally = self.tallies[engine.name] = self._tally(engine.name)
         tally.why = engine.missing() or ""
         if tally.why:
@@ -276,9 +332,11 @@ class _Ladder:
         source = None if self.run_source is None else self.run_source(few.x)[0]
         above = decode(program.graph.output, ours.readout.astype(np.float64))
         y = decode(program.graph.output, theirs.readout.astype(np.float64))
-        difference = first_spike(program.circuit, theirs.spikes, ours.spikes) or first_output(
-            theirs.readout, ours.readout
-        )
+        if theirs.spikes:
+            difference = first_spike(program.circuit, theirs.spikes, ours.spikes)
+        else:
+            difference = first_count(theirs.counts, ours.counts)
+        difference = difference or first_output(theirs.readout, ours.readout)
         tally.add(y, above, source, few.y, difference)
 
     def climb(self) -> Climb:
@@ -315,9 +373,13 @@ class _Ladder:
 
 
 def decode_of(graph: Graph, x: npt.NDArray[Any]) -> tuple[Floats, Counts]:
-    """Return the outputs of a graph and the spike counts of its populations."""
+    """Return the outputs of a graph and the counts of its populations and quantizers."""
     values = evaluate(graph, x)
-    counts = {node.name: counts_of(values[node.name]) for node in graph.of_type(Spiking)}
+    counts = {
+        node.name: counts_of(values[node.name])
+        for node in graph
+        if isinstance(node, (Spiking, Staircase))
+    }
     return counts_of(values[graph.output.name]), counts
 
 

@@ -107,7 +107,7 @@ class RungTally:
     def _judge(self) -> tuple[Status, str]:
         if self.first_difference is not None:
             return "broken", f"it differs at {self.first_difference}"
-        if self.promise == "exact" and self.max_abs_error != 0:
+        if self.promise == "exact" and self.tolerance is None and self.max_abs_error != 0:
             return "broken", f"an output is off by {self.max_abs_error:.3g}"
         bound = None if self.tolerance is None else self.tolerance * max(self.largest, 1e-30)
         if bound is not None and self.max_abs_error > bound:

@@ -14,8 +14,9 @@ from toolchain.calibration import session
 from toolchain.errors import ImportModelError
 from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Windows
+from toolchain.ir.reference import Value, Windows
 from toolchain.ir.snn import LmHt
+from toolchain.verification.quantizers import quantizers, steps_in
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Array: TypeAlias = npt.NDArray[Any]
@@ -38,7 +39,7 @@ def source_runner(model: ImportedModel) -> Callable[[Array], Floats]:
 
 def spike_source(
     model: ImportedModel, graph: Graph
-) -> Callable[[Array], tuple[Floats, Mapping[str, Windows]]]:
+) -> Callable[[Array], tuple[Floats, Mapping[str, Value]]]:
     """Return a function that runs the source model as `source_runner` does, and its neurons.
 
     Args:
@@ -47,22 +48,27 @@ def spike_source(
 
     Returns:
         Of a function of ``(samples, ...)``: the outputs, and by the name of each `LmHt` what it
-        sends to the next layer, in whole multiples of its threshold.
+        sends to the next layer, in whole multiples of its threshold; of quantizers, steps.
 
     Raises:
         ImportModelError: This onnxruntime cannot run the model.
     """
     neurons = [node for node in graph.of_type(LmHt) if node.tensor]
-    source = _Source(model, _returning(model, [node.tensor for node in neurons]))
-    names = [model.output_name, *(node.tensor for node in neurons)]
+    stairs = quantizers(graph)
+    tensors = dict.fromkeys([*(node.tensor for node in neurons), *stairs.values()])
+    wanted = [tensor for tensor in tensors if tensor != model.output_name]
+    source = _Source(model, _returning(model, wanted))
+    names = [model.output_name, *wanted]
 
-    def run(x: Array) -> tuple[Floats, Mapping[str, Windows]]:
-        y, *values = source.run(x, names)
-        sent = {
-            node.name: _sent(node, value, graph.shapes[node.name])
-            for node, value in zip(neurons, values, strict=True)
+    def run(x: Array) -> tuple[Floats, Mapping[str, Value]]:
+        values = dict(zip(names, source.run(x, names), strict=True))
+        sent: dict[str, Value] = {
+            node.name: _sent(node, values[node.tensor], graph.shapes[node.name])
+            for node in neurons
         }
-        return y.astype(np.float64), sent
+        for name, tensor in stairs.items():
+            sent[name] = steps_in(graph, name, values[tensor])
+        return values[model.output_name].astype(np.float64), sent
 
     return run
 

@@ -1,4 +1,4 @@
-r"""Whether trained neurons send the spikes of the source model, ties apart.
+r"""Whether neurons that the source model has send its spikes, ties apart.
 
 A neuron counts by a staircase. Where its potential is a rounding error away from a multiple of
 the threshold, float32 (onnxruntime) and float64 (the reference) may end on different steps, and
@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Value, Windows, counts_of, evaluate, mixed_currents
+from toolchain.ir.reference import Value, Windows, evaluate, mixed_currents
 from toolchain.ir.snn import LmHt
+from toolchain.verification.quantizers import first_step, judgements, outputs
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -51,6 +52,7 @@ class TieTally:
     """What ties have been found so far, and what came of them.
 
     Attributes:
+        cause: Of the ties, for the sentence.
         counts: Spike counts compared.
         ties: Those that are ties.
         samples: Samples run.
@@ -58,6 +60,7 @@ class TieTally:
         max_abs_error: Largest error of an output in the end.
     """
 
+    cause: str = "by rounding errors"
     counts: int = 0
     ties: int = 0
     samples: int = 0
@@ -85,7 +88,7 @@ class TieTally:
         """What to tell about ties, empty if there are none."""
         if not self.ties:
             return ""
-        found = f"{self.ties} of {self.counts} spike counts are ties, by rounding errors"
+        found = f"{self.ties} of {self.counts} spike counts are ties, {self.cause}"
         if not self.samples_off:
             return f"{found}; no output depends on one"
         return (
@@ -97,7 +100,7 @@ class TieTally:
 def force(
     graph: Graph,
     x: npt.NDArray[np.generic],
-    sent: Mapping[str, Windows],
+    sent: Mapping[str, Value],
     tolerance: float,
     first_sample: int = 0,
 ) -> Forced:
@@ -106,7 +109,7 @@ def force(
     Args:
         graph: Before its windows are unrolled.
         x: ``(samples, *source_shape)``.
-        sent: What the source sends, by name of the `LmHt`.
+        sent: What the source sends, by name of the `LmHt` or quantizer.
         tolerance: Of a potential, as a share of the largest in its population, and at least of
             the threshold.
         first_sample: Number of the first sample, for the message.
@@ -114,9 +117,10 @@ def force(
     values = evaluate(graph, x, sent)
     counts, ties, difference = 0, 0, None
     for node in graph.of_type(LmHt):
-        if node.name not in sent:
+        windows = sent.get(node.name)
+        if not isinstance(windows, Windows):
             continue
-        theirs = np.rint(sent[node.name].values / node.threshold)
+        theirs = np.rint(windows.values / node.threshold)
         potentials = _potentials(node, values[node.inputs[0]], theirs) / node.threshold
         slack = tolerance * max(1.0, float(np.abs(potentials).max()))
         ours = _steps(node, potentials)
@@ -127,7 +131,12 @@ def force(
         ties += int(((ours != theirs) & is_near).sum())
         if difference is None and not is_near.all():
             difference = _difference(node, ours, theirs, ~is_near, first_sample)
-    return Forced(counts_of(values[graph.output.name]), counts, ties, difference)
+    for judged in judgements(graph, x, values, sent, tolerance):
+        counts += judged.theirs.size
+        ties += int(((judged.ours != judged.theirs) & judged.is_near).sum())
+        if difference is None and not judged.is_near.all():
+            difference = first_step(judged, first_sample)
+    return Forced(outputs(graph, values, sent), counts, ties, difference)
 
 
 def _potentials(node: LmHt, current: Value, counts: Floats) -> Floats:

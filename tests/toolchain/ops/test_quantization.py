@@ -5,7 +5,7 @@ import pytest
 
 from toolchain.errors import UnsupportedOpError
 from toolchain.frontend.testing import check_against_onnxruntime, import_text, small_integers
-from toolchain.ir.ann import Staircase
+from toolchain.ir.staircase import Staircase
 
 QUANTIZED = """net (float[N, 4] x) => (float[N, 3] y) {{
     [q] i = QuantizeLinear (x, s{zero})  [d] h = DequantizeLinear (i, s{zero})
@@ -72,7 +72,8 @@ def test_integers_between_the_two_are_pooled_clipped_and_reshaped():
 def test_another_scale_behind_it_means_other_values():
     model = import_text(
         """net (float[N, 4] x) => (float[N, 3] y) {
-            i = QuantizeLinear (x, s, z)  h = DequantizeLinear (i, r, o)  y = MatMul (h, w) }""",
+            i = QuantizeLinear (x, s, z)  h = DequantizeLinear (i, r, o)
+            y = MatMul (h, w) }""",
         w=WEIGHT,
         s=np.array(0.5, np.float32),
         z=np.array(3, np.uint8),
@@ -122,7 +123,7 @@ def test_the_host_quantizes_what_it_computes():
     ],
 )
 def test_what_cannot_be_quantized_is_refused_by_name(scale, zero, problem):
-    with pytest.raises(Exception, match="^import at '(q|s)'") as error:
+    with pytest.raises(Exception, match=r"^import at '(q|s)'") as error:
         import_text(QUANTIZED.format(zero=", z"), w=WEIGHT, s=np.array(scale), z=np.array(zero))
 
     assert problem in str(error.value)
@@ -131,7 +132,8 @@ def test_what_cannot_be_quantized_is_refused_by_name(scale, zero, problem):
 def test_a_float16_scale_is_as_good_as_any():
     model = import_text(
         """net (float16[N, 4] x) => (float16[N, 3] y) {
-            i = QuantizeLinear (x, s, z)  h = DequantizeLinear (i, s, z)  y = MatMul (h, w) }""",
+            i = QuantizeLinear (x, s, z)  h = DequantizeLinear (i, s, z)
+            y = MatMul (h, w) }""",
         opset=19,
         w=WEIGHT.astype(np.float16),
         s=np.array(0.5, np.float16),

@@ -63,7 +63,7 @@ class NodeImporter:
             ImportModelError: It is inconsistent.
             UnsupportedOpError: It cannot be said in primitives.
         """
-        call = _call(node, self._file.opset, self._known, self.values, self.builder)
+        call = self._call(node)
         made = IMPORTERS[importer_name(node)](call)
         outputs = _outputs_of(call, made, self._known, self._readers)
         is_behind_exit = not self._averaged.isdisjoint(node.input)
@@ -90,6 +90,54 @@ class NodeImporter:
             source_nodes=tuple(node.name for node in graph.node),
             constants=tuple(self._known.folded),
         )
+
+    def _call(self, node: onnx.NodeProto) -> Call:
+        known = self._known
+        inputs: list[CallInput] = []
+        for name in node.input:
+            if name in self.values:
+                inputs.append(self.values[name])
+            else:
+                inputs.append(Constant(name, known.constants[name]) if name else None)
+        return Call(
+            node=node,
+            name=node.name,
+            schema=schema_of(node, self._file.opset),
+            inputs=tuple(inputs),
+            dtypes=tuple(known.dtype(name) if name else "" for name in node.input),
+            output_shapes=tuple(
+                self._shape(node, name, is_needed=index == 0 or self._readers[name] > 0)
+                for index, name in enumerate(node.output)
+                if name
+            ),
+            builder=self.builder,
+        )
+
+    def _shape(self, node: onnx.NodeProto, output: str, *, is_needed: bool) -> Shape:
+        """Return the shape of an output without its batch axis; ``()`` if nothing needs it.
+
+        Raises:
+            ImportModelError: It is not known, or too large.
+        """
+        shape = self._known.shape(output)
+        if not is_needed and shape is None:
+            return ()
+        if shape is None or 0 in shape:
+            read = next(name for name in node.input if name in self.values)
+            raise ImportModelError(
+                f"{node.op_type} has an output whose shape does not follow from that of its "
+                f"input, {self._known.shape(read)}",
+                node=node.name,
+                hint="use a larger input or a smaller kernel, and fixed shapes",
+            )
+        if math.prod(shape) > LARGEST_ELEMENTS:
+            raise ImportModelError(
+                f"{node.op_type} makes {math.prod(shape)} elements of one sample; "
+                f"{LARGEST_ELEMENTS} are supported",
+                node=node.name,
+                hint="use a smaller input",
+            )
+        return shape[1:]
 
     def _learn(self, made: Mapping[str, Value]) -> None:
         """Keep values, and the layout of those that several nodes read: each has its view."""
@@ -159,46 +207,3 @@ def _require_size(call: Call, value: Value, shape: Shape) -> None:
             f"{call.op_type} becomes {made}, seen as {value.shape}, and onnx infers {shape}",
             node=call.name,
         )
-
-
-def _call(
-    node: onnx.NodeProto,
-    opset: int,
-    known: Resolved,
-    values: dict[str, Value],
-    builder: GraphBuilder,
-) -> Call:
-    shapes = []
-    for name in (name for name in node.output if name):
-        shape = known.shape(name)
-        if shape is None or 0 in shape:
-            read = next(name for name in node.input if name in values)
-            raise ImportModelError(
-                f"{node.op_type} has an output whose shape does not follow from that of its "
-                f"input, {known.shape(read)}",
-                node=node.name,
-                hint="use a larger input or a smaller kernel, and fixed shapes",
-            )
-        if math.prod(shape) > LARGEST_ELEMENTS:
-            raise ImportModelError(
-                f"{node.op_type} makes {math.prod(shape)} elements of one sample; "
-                f"{LARGEST_ELEMENTS} are supported",
-                node=node.name,
-                hint="use a smaller input",
-            )
-        shapes.append(shape[1:])
-    inputs: list[CallInput] = []
-    for name in node.input:
-        if name in values:
-            inputs.append(values[name])
-        else:
-            inputs.append(Constant(name, known.constants[name]) if name else None)
-    return Call(
-        node=node,
-        name=node.name,
-        schema=schema_of(node, opset),
-        inputs=tuple(inputs),
-        dtypes=tuple(known.dtype(name) if name else "" for name in node.input),
-        output_shapes=tuple(shapes),
-        builder=builder,
-    )

@@ -33,6 +33,16 @@ class GraphBuilder:
         """Return the node called ``name``."""
         return self._nodes[name]
 
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes so far; what the host computes is in `tail`."""
+        return tuple(self._nodes.values())
+
+    @property
+    def tail(self) -> tuple[HostOp, ...]:
+        """What the host computes so far."""
+        return tuple(self._tail.values())
+
     def shape(self, name: str) -> Shape:
         """Return the shape of the output of the node called ``name``."""
         return self._shapes[name]
@@ -182,7 +192,7 @@ class GraphBuilder:
             rectifiers.append(HostOp(name=node.name, origin=node.origin, function="relu"))
             del self._nodes[node.name]
             node = self._nodes[node.inputs[0]]
-        tail = (*reversed(rectifiers), *self._tail.values())
+        tail = (*reversed(rectifiers), *self.tail)
         output = Output(
             name=self.unused(tensor),
             inputs=(node.name,),
@@ -193,7 +203,7 @@ class GraphBuilder:
             tail=tail,
             dtype=dtype,
         )
-        return (*self._nodes.values(), output)
+        return (*self.nodes, output)
 
     def _elementwise_from_input(self, name: str) -> list[Node]:
         """Return the nodes up to ``name`` if they are the input and elementwise ones.

@@ -41,7 +41,7 @@ import numpy.typing as npt
 
 from toolchain.fixedpoint import DIGIT_BITS
 from toolchain.ir.ann import Conv, Dense
-from toolchain.ir.snn import IntegrateFire, RadixFire, Spiking
+from toolchain.ir.snn import IntegrateFire, RadixFire, Spiking, ThresholdBank
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -161,7 +161,7 @@ def excess_of(
         return temporal_excess(demand, target)
     if isinstance(neurons, RadixFire):
         return radix_excess(demand, neurons.places, target)
-    if neurons.windows > 1:
+    if isinstance(neurons, ThresholdBank) and neurons.gathers:
         return gated_excess(demand, neurons.levels, target)
     return spatial_excess(demand, neurons.levels, target, own_thresholds=own_thresholds)
 

@@ -173,11 +173,17 @@ class IntegrateFire(Spiking):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ThresholdBank(Spiking):
-    """``levels`` memoryless copies of each neuron, copy k with threshold k (spatial).
+    """``levels`` copies of each neuron, copy k with threshold k (spatial).
 
     Copy k = 1..levels spikes iff ``initial + a >= k * threshold``. The copies that spike are
     the first n of them, as many as `MultiThreshold` counts.
+
+    Attributes:
+        gathers: Whether copies keep what arrives until all of it has; without a memory, all
+            has to arrive in the same step.
     """
+
+    gathers: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

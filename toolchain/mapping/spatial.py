@@ -7,8 +7,13 @@ reads all copies of a unit with the same weight, so their spikes add up to the c
 
 A sample passes one layer a step, and a new one may follow in every step.
 
+Branches that meet have to arrive in the same step: spikes of the shorter one pass relays, which
+repeat them a step later.
+
 Networks of several windows need a memory for what has arrived and for the inhibition by earlier
-windows. Their copies have that of the temporal lowering, and its gates, but fire for one step.
+windows, and so do those in which the input meets what other layers have made of it, because
+graded values cannot pass relays. Their copies have the memory of the temporal lowering, and its
+gates, but fire for one step.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ def map_spatial(graph: Graph, target: Target) -> Circuit:
     Raises:
         CapacityError: A payload does not fit the target, or neurons would have to be reordered.
     """
-    if all(node.windows == 1 for node in graph.of_type(ThresholdBank)):
+    if not any(node.gathers for node in graph.of_type(ThresholdBank)):
         return draw(graph, target, _add_neurons, readout_decay=DECAY_UNITY).circuit(period=1)
     draft = draw(graph, target, _add_gated_neurons, readout_decay=0)
     return draft.circuit(period=draft.latency)

@@ -23,7 +23,7 @@ _READERS = (Add, Affine, LmHt, Output, Rearrange, Relu)
 
 @compiler_pass("copy-sums", phase=Phase.PREPARE, after=("compose-sum-pool",))
 def copy_sums(graph: Graph, _: Context) -> Graph:
-    """Copy what several nodes read, where all of them can have a sum of their own."""
+    """Copy the first sum that several nodes read, where all can have one of their own."""
     for node in graph:
         users = graph.users(node.name)
         layers = _layers(graph, node)
@@ -32,7 +32,8 @@ def copy_sums(graph: Graph, _: Context) -> Graph:
             continue
         if all(isinstance(user, _READERS) for user in users):
             for user in users[1:]:
-                graph = _with_copy(graph, graph[node.name], layers, user.name)
+                graph = _with_copy(graph, node, layers, user.name)
+            return graph
     return graph
 
 

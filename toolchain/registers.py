@@ -213,6 +213,13 @@ def radix_excess(demand: Demand, places: int, target: Target) -> Bools:
     )
 
 
+def largest_threshold(neurons: Spiking, target: Target) -> int:
+    """Return the largest threshold that the registers of the lowering can hold."""
+    if isinstance(neurons, RadixFire):
+        return target.state_max >> (neurons.places - 1)
+    return target.threshold_max
+
+
 def output_max(lowering: str, target: Target) -> int:
     """Return the largest magnitude that an output can have on the chip, in weight units."""
     return target.state_max if lowering == "radix" else target.current_max

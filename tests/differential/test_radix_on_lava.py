@@ -39,6 +39,7 @@ def circuit():
                 places=3,
                 threshold=2**20,
                 bias=numbers.integers(-100, 100, 5),
+                shift=2,
             ),
             Radix(name="out", shape=(2,), start=10, interval=PERIOD, places=0),
         ),

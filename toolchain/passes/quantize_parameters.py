@@ -38,7 +38,14 @@ from toolchain.ir.ann import Output
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node
 from toolchain.ir.snn import IntegrateFire, Spiking, ThresholdBank
-from toolchain.registers import Demand, excess_of, largest_weight, output_max, shared_exponent
+from toolchain.registers import (
+    Demand,
+    excess_of,
+    largest_threshold,
+    largest_weight,
+    output_max,
+    shared_exponent,
+)
 from toolchain.rewriting import Context, compiler_pass
 from toolchain.target import Target
 
@@ -190,7 +197,7 @@ class _Fit:
         )
         used = filled[filled > 0]
         filled = np.where(filled > 0, filled, np.median(used) if used.size else 1.0)
-        widest = np.minimum(1.0 / filled, target.threshold_max)
+        widest = np.minimum(1.0 / filled, largest_threshold(self.neurons, target))
         typical = np.percentile(widest, _TYPICAL).astype(np.int64)[None]
         most = target.weight_max << shared_exponent(typical, target)
         return np.minimum(widest, most).astype(np.int64)

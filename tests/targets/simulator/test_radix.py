@@ -36,6 +36,7 @@ def drawn(random):
         places=places,
         threshold=numbers.integers(1, most + 1, (3, 1, 1)),
         bias=numbers.integers(-4 * span, 4 * span, (3, 1, 2)) if random.random() < 0.5 else -3,
+        shift=random.choice((0, 3)),
         ceiling=random.choice((REGISTER - 1, span, numbers.integers(0, span, (3, 1, 2)))),
     )
     weight = 2 * numbers.integers(-64, 64, (6, 4))
@@ -70,8 +71,9 @@ def test_registers_and_spikes_are_those_of_the_equations(random):
         u = wrapped(u)
         phase = (t - neurons.start) % neurons.interval
         if t >= neurons.start and phase == 0:
-            wraps += u + neurons.bias != wrapped(u + neurons.bias)
-            v = np.minimum(wrapped(u + neurons.bias), neurons.ceiling)
+            total = u * 2**neurons.shift + neurons.bias
+            wraps += total != wrapped(total)
+            v = np.minimum(wrapped(total), neurons.ceiling)
             u = 0 * u
         if t >= neurons.start and phase < neurons.places:
             worth = neurons.threshold * 2 ** (neurons.places - 1 - phase)
@@ -138,6 +140,7 @@ def test_spikes_are_counted_one_by_one_for_what_they_cost():
         ({"threshold": 0}, "threshold is 0; 1 to 1048575 is allowed"),
         ({"bias": np.array([0, 2**23])}, "bias is 8388608; -8388608 to 8388607 is allowed"),
         ({"ceiling": -(2**23) - 1}, "ceiling is -8388609; -8388608 to 8388607 is allowed"),
+        ({"shift": 16}, "shift is 16; 0 to 15 is allowed"),
         ({"start": -1}, "start is -1; 0 to 2147483647 is allowed"),
     ],
 )

@@ -58,12 +58,19 @@ class Traced:
         """Take spikes of the window from counts, ``(samples, *shape)`` of the units."""
         if self.train is None:
             return
-        spikes = self.train.spikes(counts.reshape(len(counts), -1))
-        self._arrays[SPIKES][rows] = spikes.reshape(*spikes.shape[:2], *self._shape)
+        array = self._arrays[SPIKES]
+        flat = array.reshape(*array.shape[:2], -1)
+        held = self.train.held(counts.reshape(len(counts), -1))
+        if rows[-1] - rows[0] + 1 == len(rows):
+            self.train.write_all(held, flat[rows[0] : rows[-1] + 1])
+        else:
+            spikes = np.empty((len(rows), *flat.shape[1:]), np.bool_)
+            self.train.write_all(held, spikes)
+            flat[rows] = spikes
 
     def put_steps(self, register: str, rows: Rows, values: Steps) -> None:
-        """Take a register in all steps."""
-        values = self._chosen(values)
+        """Take a register of the neurons asked for in all steps."""
+        values = values.reshape(*values.shape[:2], *self._shape)
         if register != SPIKES or self._window is None:
             self._arrays[register][rows] = values
             return
@@ -86,9 +93,8 @@ class Traced:
         others = {name: array for name, array in self._arrays.items() if name != SPIKES}
         return PopulationTrace(first_step=first, spikes=spikes, **others)
 
-    def _chosen(self, values: Steps) -> Steps:
-        """Return the values of the neurons asked for, of which there may be more."""
-        flat = values.reshape(*values.shape[:2], -1)
-        if self._numbers is not None and flat.shape[2] != len(self._numbers):
-            flat = flat[:, :, self._numbers]
-        return flat.reshape(*flat.shape[:2], *self._shape)
+    def chosen(self, values: Steps) -> Steps:
+        """Return those of all neurons that are asked for."""
+        if self._numbers is None:
+            return values
+        return values.reshape(*values.shape[:2], -1)[:, :, self._numbers]

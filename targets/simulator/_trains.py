@@ -42,24 +42,21 @@ class Train:
         self._first = _first_steps(shape, window, neurons) - window.start
         self._is_plain = not self._copy.any() and not self._first.any()
 
-    def spikes(self, counts: Counts) -> Bools:
-        """Return all spikes of samples, ``(samples, length, neurons)``.
+    def held(self, counts: Counts) -> Counts:
+        """Return the count behind each neuron, ``(samples, neurons)``.
 
         Args:
             counts: ``(samples, units)``, channels first.
         """
-        held = self.held(counts)
-        spikes = np.empty((len(held), self.length, held.shape[1]), np.bool_)
-        for step in range(self.length):
-            self.write(held, step, spikes[:, step])
-        return spikes
-
-    def held(self, counts: Counts) -> Counts:
-        """Return the count behind each neuron, ``(samples, neurons)``, for `write`."""
         return counts if self._unit is None else counts[:, self._unit]
 
+    def write_all(self, held: Counts, out: Bools) -> None:
+        """Write all spikes to ``out``, ``(samples, length, neurons)``."""
+        for step in range(self.length):
+            self.write(held, step, out[:, step])
+
     def write(self, held: Counts, step: int, out: Bools) -> None:
-        """Write which neurons spike in a step of the window to ``out``."""
+        """Write which neurons spike in a step of the window to ``out``, as ``held`` is."""
         if self._window.is_radix:
             worth = held.dtype.type(1 << (self.length - 1 - step))
             np.not_equal(held & worth, 0, out=out)

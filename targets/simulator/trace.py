@@ -9,6 +9,7 @@ not at rest before a sample.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -30,6 +31,7 @@ from targets.simulator.step import MEMORY_BYTES
 from toolchain.data import LARGEST_BYTES
 from toolchain.engine import ENGINES, Ints, PopulationTrace, Program, Selection
 from toolchain.errors import InputDataError
+from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
 
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -79,7 +81,9 @@ class _Run:
         self._program, self._traced, self._selection = program, traced, selection
         circuit = program.circuit
         self._is_at_rest = circuit.period >= circuit.latency
-        self._check = BoundsCheck(program.graph, populations_before(circuit, traced))
+        self._check = _bounds_check(
+            program.graph, frozenset(populations_before(circuit, traced))
+        )
         units = sum(math.prod(shape) for shape in program.graph.shapes.values())
         self.chunk = max(1, _COUNTS_BYTES // (4 * units))
 
@@ -120,20 +124,27 @@ class _Run:
             for part in _parts(machine, record, len(inputs)):
                 told = {key: values[part] for key, values in counts.items()}
                 schedule = ToldSchedule(excerpt, circuit, inputs[part], told)
-                self._put(_recorded(machine, schedule, record), rows[part])
+                self._put(machine, _recorded(machine, schedule, record), rows[part])
 
     def _stepped(self, inputs: Ints, rows: Rows, record: Mapping[str, tuple[str, ...]]) -> None:
         machine = Machine(all_before(self._program.circuit, record))
         for part in _parts(machine, record, len(inputs)):
             schedule = SampleSchedule(machine.circuit, inputs[part], None)
-            self._put(_recorded(machine, schedule, record), rows[part])
+            self._put(machine, _recorded(machine, schedule, record), rows[part])
 
-    def _put(self, recorder: Recorder, rows: Rows) -> None:
-        for name, traced in self._traced.items():
-            for register in self._selection.registers:
-                values = recorder.arrays(register).get(name)
-                if values is not None:
-                    traced.put_steps(register, rows, values)
+    def _put(self, machine: Machine, recorder: Recorder, rows: Rows) -> None:
+        nodes = self._program.circuit.nodes
+        for register in self._selection.registers:
+            for name, values in recorder.arrays(register).items():
+                traced = self._traced[name]
+                is_whole = machine.circuit.nodes[name] is nodes[name]
+                traced.put_steps(register, rows, traced.chosen(values) if is_whole else values)
+
+
+@functools.lru_cache(maxsize=2)
+def _bounds_check(graph: Graph, populations: frozenset[str]) -> BoundsCheck:
+    """Return the check of populations, which may be traced again and again."""
+    return BoundsCheck(graph, populations)
 
 
 def _recorded(machine: Machine, schedule: Schedule, record: Record) -> Recorder:

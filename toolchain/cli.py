@@ -19,11 +19,18 @@ from pathlib import Path
 from typing import TypeAlias
 
 from toolchain import __version__
-from toolchain.commands.console import progress_shown, registered, show, show_rich
+from toolchain.commands.console import (
+    comma_separated,
+    progress_shown,
+    registered,
+    show,
+    show_rich,
+)
 from toolchain.errors import CompileError
 from toolchain.exit_codes import BROKEN, BUG, DONE, EPILOG, INTERRUPTED, REFUSED
 
 COMMANDS = {
+    "check": "say which nodes of a model compile, and what stops the others",
     "doctor": "say what is installed, and what can run here",
     "explain": "say what an error means, and the ways out",
     "ops": "list the supported operators",
@@ -141,7 +148,7 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
     add(
         "--format",
         dest="formats",
-        type=_names,
+        type=comma_separated,
         metavar="NAME,...",
         help=registered("FORMATS", "targets.formats") + " (default: the target's)",
     )
@@ -170,10 +177,3 @@ def _levels(word: str) -> int | None:
     if not word.isdecimal() or int(word) < 1:
         raise argparse.ArgumentTypeError(f"{word!r} is neither 'auto' nor a number above 0")
     return int(word)
-
-
-def _names(word: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in word.split(",")))
-    if "" in names:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a list of names")
-    return names

@@ -1,0 +1,100 @@
+"""The check itself: frontend, preparation, and what they say of each node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from toolchain.build_folder import model_name
+from toolchain.checking.capacity import capacity_of
+from toolchain.checking.findings import Capacity, Check, obstacle_of
+from toolchain.checking.verdicts import verdicts_of
+from toolchain.errors import CompileError
+from toolchain.frontend.survey import Survey, survey_model
+from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.node import Node
+from toolchain.ir.verify import phase_problems
+from toolchain.rewriting import Context, run_phase
+from toolchain.target import TARGETS, Target
+
+_NOT_LOOKED_AT = (
+    "thresholds, registers and formats depend on samples; compiling with --calibration looks "
+    "at them"
+)
+_BEHIND_IMPORT = "stages behind the import were not reached, and may stop more nodes"
+
+
+def check_model(path: Path, *, target: str = "loihi2", levels: int = 15) -> Check:
+    """Tell whether a model compiles, and what becomes of each of its nodes.
+
+    Args:
+        path: Of the model; weights may be in files in the same folder.
+        target: Name of a target.
+        levels: Largest spike count of a neuron.
+
+    Raises:
+        ImportModelError: It is no model that can be read, or its input has no fixed shape.
+        UnknownNameError: There is no such target.
+    """
+    chip = TARGETS[target]
+    survey = survey_model(path)
+    prepared, problems = _prepared(survey, chip, levels)
+    held = survey.nodes if prepared is None else prepared.nodes
+    stopped = {name: obstacle_of(error) for name, error in survey.refused.items()}
+    others = [obstacle_of(error) for error in survey.others]
+    for problem in problems:
+        name = _onnx_name(survey, held, problem.node)
+        if name is None:
+            others.append(obstacle_of(problem))
+        else:
+            stopped.setdefault(name, obstacle_of(problem, name))
+    is_through = prepared is not None and not problems
+    capacity = (
+        capacity_of(prepared, chip, levels) if prepared is not None and is_through else None
+    )
+    return Check(
+        model={"name": model_name(path), "sha256": survey.file.sha256},
+        target=target,
+        nodes=tuple(verdicts_of(survey, held, stopped)),
+        obstacles=(*others, *stopped.values()),
+        capacity=capacity,
+        notes=tuple(_notes(capacity, is_imported=survey.graph is not None)),
+    )
+
+
+def _prepared(
+    survey: Survey, target: Target, levels: int
+) -> tuple[Graph | None, Sequence[CompileError]]:
+    """Return the network after `Phase.PREPARE`, if it is imported, and what stops it there."""
+    if survey.graph is None:
+        return None, ()
+    context = Context(target=target, levels=levels, method="mmse", lowering="spatial")
+    graph = survey.graph
+    try:
+        for _, changed in run_phase(graph, Phase.PREPARE, context):
+            graph = changed
+    except CompileError as error:
+        problems = list(phase_problems(graph.at_phase(Phase.PREPARE)))
+        is_last_look = any(str(problem) == str(error) for problem in problems)
+        return graph, problems if is_last_look else [error]
+    return graph, ()
+
+
+def _onnx_name(survey: Survey, held: Iterable[Node], name: str | None) -> str | None:
+    """Return the ONNX node that a node of the graph, or an error, is about."""
+    if name in {node.name for node in survey.file.proto.graph.node}:
+        return name
+    return next((node.origin[0] for node in held if node.name == name and node.origin), None)
+
+
+def _notes(capacity: Capacity | None, *, is_imported: bool) -> Iterable[str]:
+    if not is_imported:
+        yield _BEHIND_IMPORT
+    if capacity is None:
+        return
+    if capacity.neurons > capacity.neurons_available:
+        yield (
+            f"{capacity.neurons:,} neurons do not fit one chip, which has "
+            f"{capacity.neurons_available:,}: networks are not spread over chips"
+        )
+    yield _NOT_LOOKED_AT

@@ -1,0 +1,52 @@
+"""How many multiply-accumulates an ONNX node takes for one sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import onnx
+
+from toolchain.frontend.survey import Survey
+from toolchain.ir.node import Shape
+
+Count: TypeAlias = Callable[[onnx.NodeProto, Shape, Shape, Shape], int]
+"""Of a node and the shapes of its first two inputs and its first output, batch included."""
+
+
+def count_multiply_accumulates(node: onnx.NodeProto, survey: Survey) -> int | None:
+    """Return those of one sample; `None` where shapes are not known."""
+    if node.name not in survey.dependent or node.op_type not in _COUNTS:
+        return 0
+    first, second, made = (
+        survey.known.shape(name) for name in (*node.input[:2], node.output[0])
+    )
+    if first is None or second is None or made is None:
+        return None
+    return _COUNTS[node.op_type](node, first, second, made)
+
+
+def _of_conv(_: onnx.NodeProto, first: Shape, weight: Shape, made: Shape) -> int:
+    return math.prod(made) * math.prod(weight[1:])
+
+
+def _of_conv_transpose(_: onnx.NodeProto, first: Shape, weight: Shape, made: Shape) -> int:
+    return math.prod(first) * math.prod(weight[1:])
+
+
+def _of_gemm(node: onnx.NodeProto, first: Shape, second: Shape, made: Shape) -> int:
+    is_turned = any(held.name == "transA" and held.i for held in node.attribute)
+    return math.prod(made) * first[0 if is_turned else 1]
+
+
+def _of_matmul(_: onnx.NodeProto, first: Shape, second: Shape, made: Shape) -> int:
+    return math.prod(made) * first[-1]
+
+
+_COUNTS: Mapping[str, Count] = {
+    "Conv": _of_conv,
+    "ConvTranspose": _of_conv_transpose,
+    "Gemm": _of_gemm,
+    "MatMul": _of_matmul,
+}

@@ -1,0 +1,163 @@
+"""``snn-compile check MODEL.onnx``: what compiles, what does not, why, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain.commands.console import registered, show, show_rich
+from toolchain.exit_codes import DONE, STOPPED
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from toolchain.checking import Check
+    from toolchain.checking.findings import Capacity, Obstacle
+
+_NAMED_MAX = 5
+_EXIT_CODES = """\
+exit codes:
+  0  the model compiles, as far as can be told without samples
+  1  a bug in snn-compile
+  2  the file is no model that can be read; the message says why
+  4  something stops the model; the last lines say what, and what to do"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments."""
+    parser = argparse.ArgumentParser(
+        prog="snn-compile check",
+        description="Say what becomes of each node of a model, and what stops it. No samples\n"
+        "are needed, and nothing is compiled.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL.onnx", help="the trained network")
+    known = f"{registered('TARGETS', 'targets')} (default: loihi2)"
+    add("--target", default="loihi2", metavar="NAME", help=known)
+    add(
+        "--levels",
+        type=_levels,
+        default=15,
+        metavar="N",
+        help="largest spike count of a neuron per window (default: 15)",
+    )
+    add(
+        "--tagged",
+        type=Path,
+        metavar="OUT.onnx",
+        help="write a copy of the model whose nodes carry the verdicts, for Netron",
+    )
+    add("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print what was found, write what was asked for and return the exit code."""
+    from toolchain.checking import check_model
+    from toolchain.checking.tagging import write_tagged
+
+    check = check_model(arguments.model, target=arguments.target, levels=arguments.levels)
+    if arguments.tagged is not None:
+        write_tagged(check, arguments.model, arguments.tagged)
+    if arguments.json:
+        show(json.dumps(_document(check), indent=2, allow_nan=False))
+    else:
+        show_rich(_page(check))
+        if arguments.tagged is not None:
+            show(f"written: {arguments.tagged}")
+    return DONE if check.compiles else STOPPED
+
+
+def _document(check: Check) -> dict[str, Any]:
+    return {
+        "compiles": check.compiles,
+        "counts": check.counts,
+        "share_of_nodes": check.share_of_nodes,
+        "multiply_accumulates": check.multiply_accumulates,
+        "share_of_multiply_accumulates": check.share_of_multiply_accumulates,
+        **dataclasses.asdict(check),
+    }
+
+
+def _page(check: Check) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(
+        *map(Text, _head(check)),
+        Text(),
+        _nodes(check),
+        Text(),
+        *map(Text, _foot(check)),
+    )
+
+
+def _head(check: Check) -> Iterator[str]:
+    yield f"{check.model['name']} for {check.target}"
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in check.counts.items() if count)
+    yield f"{len(check.nodes)} ONNX nodes: {counts}"
+    share, all_of_them = check.share_of_multiply_accumulates, check.multiply_accumulates
+    of_work = (
+        "shapes of some are not known" if all_of_them and share is None else "there are none"
+    )
+    if share is not None:
+        of_work = f"{share:.1%} of {all_of_them:,}"
+    yield f"on chip: {check.share_of_nodes:.1%} of the nodes"
+    yield f"multiply-accumulates on chip: {of_work}"
+
+
+def _nodes(check: Check) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="none")
+    for title in ("node", "operator", "verdict"):
+        table.add_column(Text(title), overflow="fold")
+    for node in check.nodes:
+        into = f" into {node.into}" if node.into else ""
+        stage = f" at {node.why.stage}" if node.why else ""
+        cells = (node.name, node.operator, f"{node.verdict}{into}{stage}")
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _foot(check: Check) -> Iterator[str]:
+    if check.capacity is not None:
+        yield from _capacity(check.capacity)
+    yield from (f"note: {note}" for note in check.notes)
+    grouped: dict[tuple[str, str, str, str], list[Obstacle]] = {}
+    for found in check.obstacles:
+        key = (found.stage, found.problem, found.fix, found.code)
+        grouped.setdefault(key, []).append(found)
+    for (stage, problem, fix, code), alike in grouped.items():
+        names = [repr(found.node) for found in alike if found.node is not None]
+        more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+        where = f" at {', '.join(names[:_NAMED_MAX])}{more}" if names else ""
+        yield f"stopped: {stage}{where}: {problem}"
+        yield f"  fix: {fix}"
+        yield f"  more: snn-compile explain {code}"
+    yield f"{check.model['name']} compiles" if check.compiles else "something stops this model"
+
+
+def _capacity(capacity: Capacity) -> Iterator[str]:
+    yield (
+        f"{capacity.lowering} lowering, {capacity.levels} levels: {capacity.neurons:,} neurons "
+        f"for {capacity.units:,} units, of {capacity.neurons_available:,} on one chip"
+    )
+    yield (
+        f"{capacity.connections:,} connections, at most {capacity.fan_in:,} into one unit "
+        "(without copies)"
+    )
+
+
+def _levels(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number above 0")
+    return int(word)

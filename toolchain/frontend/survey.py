@@ -1,0 +1,160 @@
+"""A model that may not compile, looked at node by node: what is in the way, and where.
+
+The same parts as those of `import_model` look at each node, but what they refuse is kept and
+not raised. What a refused node computes is then taken as a value from outside, as long as ONNX
+knows its type, so that the nodes behind it are looked at, too. Behind a value of unknown type
+nothing can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import onnx
+
+from toolchain.errors import CompileError
+from toolchain.frontend.constants import (
+    Resolved,
+    learn_initializer,
+    learn_node,
+    operands_of,
+)
+from toolchain.frontend.dependence import dependent_nodes, ends_of
+from toolchain.frontend.functions import check_functions, check_windows
+from toolchain.frontend.importing import (
+    bind_batch,
+    check_declared,
+    require_importer,
+    require_one_input,
+)
+from toolchain.frontend.model_file import ModelFile, check_model, read_file, require_plain
+from toolchain.frontend.node_importer import NodeImporter
+from toolchain.ir.ann import HostOp
+from toolchain.ir.graph import Graph
+from toolchain.ir.node import Node
+
+
+@dataclass
+class Survey:
+    """What was found out about a model.
+
+    Attributes:
+        file: The model, every node named.
+        known: Types of values, and constants.
+        dependent: Names of the nodes that depend on the sample.
+        refused: By name of the node: why it cannot be imported.
+        others: What is in the way and no node's fault.
+        unreached: Nodes of which nothing can be said, each with the value it waits for.
+        nodes: What the others have become, with leftovers of refused ones.
+        host: What the host computes of them.
+        graph: All of it, if nothing is in the way.
+    """
+
+    file: ModelFile
+    known: Resolved
+    dependent: frozenset[str] = frozenset()
+    refused: dict[str, CompileError] = field(default_factory=dict)
+    others: list[CompileError] = field(default_factory=list)
+    unreached: dict[str, str] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
+    host: tuple[HostOp, ...] = ()
+    graph: Graph | None = None
+
+    def keep(self, error: CompileError, node: str | None = None) -> None:
+        """Keep an error, at the node it names or else at the one that was looked at."""
+        names = {other.name for other in self.file.proto.graph.node}
+        named = error.node if error.node in names else node
+        if named is None:
+            self.others.append(error)
+        else:
+            self.refused.setdefault(named, error)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing is in the way."""
+        return not (self.refused or self.others or self.unreached)
+
+
+def survey_model(path: Path) -> Survey:
+    """Look at all of a model, whatever is in the way.
+
+    Raises:
+        ImportModelError: It is no model that can be read, or its input has no fixed shape.
+    """
+    file = read_file(Path(path))
+    graph = file.proto.graph
+    sample, _ = bind_batch(graph, file.path)
+    nodes = dependent_nodes(graph, sample.name)
+    known = Resolved({sample.name: sample.type})
+    survey = Survey(file, known, frozenset(node.name for node in nodes))
+    for look in (
+        partial(require_one_input, graph),
+        partial(check_functions, file.proto),
+        partial(check_windows, nodes),
+    ):
+        _attempt(survey, look)
+    for problem in ends_of(graph, nodes):
+        survey.keep(problem)
+    operands = operands_of(graph)
+    for tensor in graph.initializer:
+        _attempt(survey, partial(learn_initializer, known, tensor, operands))
+    importer = NodeImporter(file, sample.name, nodes, known)
+    for node in graph.node:
+        _visit(survey, importer, node)
+    survey.nodes, survey.host = importer.builder.nodes, importer.builder.tail
+    if survey.is_clear:
+        _attempt(survey, partial(_finish, survey, importer))
+    return survey
+
+
+def _finish(survey: Survey, importer: NodeImporter) -> None:
+    check_model(survey.file)
+    check_declared(survey.file)
+    survey.graph = importer.finish()
+
+
+def _attempt(survey: Survey, work: Callable[[], object], node: str | None = None) -> bool:
+    """Do something, and keep what is in the way of it; return whether it is done."""
+    try:
+        work()
+    except CompileError as error:
+        survey.keep(error, node)
+        return False
+    return True
+
+
+def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None:
+    missing = [name for name in node.input if name and name not in survey.known.types]
+    if missing:
+        survey.unreached[node.name] = missing[0]
+        return
+    is_dependent = node.name in survey.dependent
+
+    def learn() -> None:
+        require_plain(node, survey.file)
+        learn_node(survey.known, node, survey.file, is_dependent=is_dependent)
+
+    def make() -> None:
+        require_importer(node)
+        importer.visit(node)
+
+    if not _attempt(survey, learn, node.name):
+        for name in node.output:
+            survey.known.types.pop(name, None)
+    elif is_dependent and not _attempt(survey, make, node.name):
+        _enter_outputs(survey, importer, node)
+        if node.name not in survey.refused:
+            survey.unreached[node.name] = node.input[0]
+
+
+def _enter_outputs(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None:
+    """Take what a refused node computes for values from outside, where their shape is known."""
+    for name in filter(None, node.output):
+        shape = survey.known.shape(name)
+        if shape is not None and len(shape) > 1 and shape[0] == 1 and 0 not in shape:
+            importer.enter(name)
+        else:
+            survey.known.types.pop(name, None)

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from targets.simulator.count import count_spikes
 from targets.simulator.step import run_samples, run_stream
+from targets.twin.counting import CountingNetwork
+from targets.twin.layout import lay_out
 from toolchain.ir.ann import Dense
 from toolchain.ir.counts import sweep
 from toolchain.ir.reference import decode, encode, evaluate, run
@@ -82,18 +83,19 @@ def check(stages, x):
     counts = {node.name: after for node, _, after in sweep(multi_threshold(graph), x)}
     single = evaluate(graph, x)
 
-    counted = count_spikes(graph, encoded)
+    network = CountingNetwork(lay_out(graph), threads=1)
+    counted, sums = network.counts(encoded), network.sums(encoded)
     stepped = run_samples(stages.circuit, encoded)
 
     compared = 0
     for node in graph.of_type(IntegrateFire):
         wanted = counts[node.name]
         np.testing.assert_array_equal(single[node.name].counts, wanted)
-        np.testing.assert_array_equal(counted.counts[node.name], wanted)
+        np.testing.assert_array_equal(counted[node.name], wanted)
         np.testing.assert_array_equal(stepped.counts[node.name], wanted)
         compared += wanted.size
     last = counts[graph.producer(graph.output).name]
-    np.testing.assert_array_equal(counted.readout, last)
+    np.testing.assert_array_equal(sums, last)
     np.testing.assert_array_equal(stepped.readout, last * ONE_UNIT)
     np.testing.assert_array_equal(decode(graph.output, last), run(graph, x))
     assert total(stepped.activity.spikes) == total(stepped.trace.activity.spikes)

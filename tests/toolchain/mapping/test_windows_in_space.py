@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.simulator.count import count_spikes
 from targets.simulator.step import run_samples, run_stream
+from targets.twin.counting import CountingNetwork
+from targets.twin.layout import lay_out
 from toolchain.ir.counts import sweep
 from toolchain.ir.reference import encode
 from toolchain.ir.snn import Spiking
@@ -46,13 +47,16 @@ def test_counts_are_those_of_the_multi_threshold_network(random):
     x = x if proved else x[:4]
     inputs = encode(graph.input, x).astype(np.int64)
 
-    stepped, counted = run_samples(stages.circuit, inputs), count_spikes(graph, inputs)
+    stepped, network = (
+        run_samples(stages.circuit, inputs),
+        CountingNetwork(lay_out(graph), threads=1),
+    )
 
-    wanted = {node.name: value for node, _, value in sweep(graph, x)}
+    wanted, counted = {node.name: y for node, _, y in sweep(graph, x)}, network.counts(inputs)
     for node in graph.of_type(Spiking):
         np.testing.assert_array_equal(stepped.counts[node.name], wanted[node.name])
-        np.testing.assert_array_equal(counted.counts[node.name], wanted[node.name])
-    np.testing.assert_array_equal(stepped.readout >> 6, counted.readout)
+        np.testing.assert_array_equal(counted[node.name], wanted[node.name])
+    np.testing.assert_array_equal(stepped.readout >> 6, network.sums(inputs))
     if proved:
         overflows = [stepped.activity.wraps, stepped.activity.saturations]
         assert sum(int(n.sum()) for kind in overflows for n in kind.values()) == 0

@@ -1,0 +1,150 @@
+"""Counts spikes by running a twin, in pieces that fit the machine.
+
+A batch is run in chunks, because memory grows with a chunk and speed does not: the largest
+layer of one is kept near the size of the caches. Chunks run side by side, a thread each, as
+soon as every thread has one; that costs less than threads that share the work of one chunk.
+What is too small to be divided is shared, or left to one thread.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from targets.twin.ends import signal_type
+from targets.twin.layout import Layout, lay_out
+from targets.twin.model import READOUT, network_model
+from targets.twin.network import entry_signal, fired_value
+from targets.twin.self_test import failures
+from targets.twin.sessions import cores, open_session, run_once
+from toolchain.errors import MissingDependencyError
+from toolchain.ir.graph import Graph
+from toolchain.ir.snn import Spiking
+
+_CHUNK_BYTES = 4 * 2**20
+"""Size of the largest layer of a chunk, in bytes."""
+
+_CHUNK_MIN, _CHUNK_MAX = 8, 256
+
+_SHARED_BYTES = 2**16
+"""Size of all layers of a chunk from which threads share it."""
+
+
+class CountingNetwork:
+    """A network that is run in counts.
+
+    Attributes:
+        layout: How it is written for onnxruntime.
+    """
+
+    def __init__(self, layout: Layout, threads: int | None = None) -> None:
+        """Prepare runs.
+
+        Args:
+            layout: How the network is written; `trusted_layout` gives one that can be trusted.
+            threads: To run in; `None` takes one for each core.
+        """
+        self.layout = layout
+        self._threads = threads or cores()
+        self._pool = ThreadPoolExecutor(self._threads)
+        sizes = [int(np.prod(signal.shape)) for signal in self.layout.signals.values()]
+        self._sample_bytes = sum(sizes)
+        self._chunk = int(np.clip(_CHUNK_BYTES // max(sizes), _CHUNK_MIN, _CHUNK_MAX))
+
+    def sums(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return what leaves the last layer, ``(samples, *shape)``, for encoded samples.
+
+        Raises:
+            EmitError: No type of ONNX holds the sums of a layer exactly.
+        """
+        (sums,) = self._run(self._networks, (READOUT,), x)
+        return sums.astype(np.int64)
+
+    def counts(self, x: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Return the spike counts ``(samples, *shape)`` of all populations."""
+        nodes = self.layout.graph.of_type(Spiking)
+        values = [fired_value(self.layout, node) for node in nodes]
+        found = self._run(self._networks_with_counts, values, x)
+        return {
+            node.name: np.minimum(counts, node.levels, out=counts).astype(np.uint16, copy=False)
+            for node, counts in zip(nodes, found, strict=True)
+        }
+
+    @cached_property
+    def _networks(self) -> _Sessions:
+        return _Sessions(network_model(self.layout).SerializeToString(), self._threads)
+
+    @cached_property
+    def _networks_with_counts(self) -> _Sessions:
+        names = [node.name for node in self.layout.graph.of_type(Spiking)]
+        model = network_model(self.layout, names)
+        return _Sessions(model.SerializeToString(), self._threads)
+
+    def _run(
+        self, sessions: _Sessions, outputs: Sequence[str], x: npt.NDArray[Any]
+    ) -> list[npt.NDArray[Any]]:
+        """Return outputs for all samples, chunk by chunk."""
+        entry = entry_signal(self.layout)
+        fed = (x + entry.zero_point).astype(signal_type(entry))
+        if len(fed) < self._threads * _CHUNK_MIN:
+            is_small = len(fed) * self._sample_bytes < _SHARED_BYTES
+            session = sessions.single if is_small else sessions.shared
+            return session.run(list(outputs), {entry.value: fed})
+        chunk = min(self._chunk, -(-len(fed) // self._threads))
+        chunks = [fed[start : start + chunk] for start in range(0, len(fed), chunk)]
+        found = self._pool.map(
+            lambda part: sessions.single.run(list(outputs), {entry.value: part}), chunks
+        )
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+class _Sessions:
+    """One model, for runs that share threads and for runs side by side."""
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        self._model, self._threads = model, threads
+
+    @cached_property
+    def shared(self) -> onnxruntime.InferenceSession:
+        return open_session(self._model, self._threads)
+
+    @cached_property
+    def single(self) -> onnxruntime.InferenceSession:
+        return open_session(self._model, 1)
+
+
+def trusted_layout(graph: Graph) -> Layout:
+    """Return a layout with which onnxruntime, on this machine, passes the self-test.
+
+    What fails in bytes is written as plain sums.
+
+    Raises:
+        EmitError: No type of ONNX holds the sums of a layer exactly.
+        MissingDependencyError: A population fails as plain sums, too.
+    """
+    layout = lay_out(graph)
+    failed = failures(layout, run_once)
+    if not failed:
+        return layout
+    warnings.warn(
+        f"onnxruntime {onnxruntime.__version__} computes no exact layers of bytes on this "
+        f"machine; {', '.join(sorted(failed))}: slower ones take their place",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    layout = lay_out(graph, exact_sums=failed)
+    failed = failures(layout, run_once)
+    if failed:
+        raise MissingDependencyError(
+            f"onnxruntime {onnxruntime.__version__} adds up integers wrongly on this machine",
+            node=min(failed),
+            hint="use engine 'step', and report the machine",
+        )
+    return layout

@@ -1,0 +1,203 @@
+"""Several layers into one population as one layer of bytes, weights of 8 bits and one kernel.
+
+A sum of layers is a layer of their inputs side by side. Convolutions share a kernel that holds
+the taps of all of them, each where it belongs: tap ``i`` reads the position
+``output * stride + i * dilation - padding``, so taps are told apart by ``i * dilation -
+padding``. One of a single tap may have another stride: its input is thinned out first.
+
+Weights beyond 8 bits become digits, each read from a copy of the input that is shifted up by
+as many places as a byte has room for: ``w n = d0 n + d1 (n << s) + ...``
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from targets.twin.signals import BYTE_MAX, Signal
+from toolchain.bounds import Layer
+from toolchain.ir.ann import Conv, Dense, Padding, Pair
+from toolchain.ir.convolution import output_size
+from toolchain.ir.node import Array, IndexArray
+
+WEIGHT_MAX = 127
+_COST_MAX = 4
+"""How many times the multiplications the joined layer may have; then float32 is as fast."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a joined layer reads of one input.
+
+    Attributes:
+        source: Number of the layer whose input it is.
+        shift: Places that the input is shifted up by.
+        step: Vertical and horizontal step with which positions are taken.
+    """
+
+    source: int
+    shift: int = 0
+    step: Pair = (1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """One layer that reads its parts side by side.
+
+    Attributes:
+        parts: In the order of the input channels.
+        weight: ``(out, in)`` or ``(out, in / groups, kernel_height, kernel_width)``, within
+            +-127.
+        stride: Of a convolution.
+        padding: Likewise.
+        dilation: Likewise.
+        groups: Likewise.
+    """
+
+    parts: tuple[Part, ...]
+    weight: IndexArray
+    stride: Pair = (1, 1)
+    padding: Padding = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A layer, or one digit of its weights, on the way into a joined one."""
+
+    part: Part
+    layer: Layer
+    size: Pair = (1, 1)
+
+
+def join(layers: Sequence[Layer], signals: Sequence[Signal]) -> Joined | None:
+    """Return the layers as one, `None` where that is impossible or costs too much.
+
+    Args:
+        layers: All dense, or all convolutions, with integer weights; biases are not looked at.
+        signals: What each of them reads, in bytes with one zero point.
+    """
+    pieces = [
+        _Piece(Part(i, shift), replace(layer, weight=digit), signal.shape[1:])  # type: ignore[arg-type]
+        for i, (layer, signal) in enumerate(zip(layers, signals, strict=True))
+        for shift, digit in _digits(layer.weight, signal)
+    ]
+    joined = _joined_dense(pieces) if isinstance(layers[0], Dense) else _joined_conv(pieces)
+    if joined is None or joined.weight.size > _COST_MAX * sum(
+        layer.weight.size for layer in layers
+    ):
+        return None
+    return joined
+
+
+def ungrouped(layer: Conv) -> Array:
+    """Return the weights of a convolution as those of one group."""
+    if layer.groups == 1:
+        return layer.weight
+    rows, per_group, *kernel = layer.weight.shape
+    grouped = layer.weight.reshape(layer.groups, -1, per_group, *kernel)
+    weight = np.zeros((layer.groups, len(grouped[0]), layer.groups, per_group, *kernel), int)
+    group = np.arange(layer.groups)
+    weight[group, :, group] = grouped
+    return weight.reshape(rows, layer.groups * per_group, *kernel)
+
+
+def _digits(weight: Array, signal: Signal) -> list[tuple[int, Array]]:
+    """Return shifts and digits within +-127 that add up to the weights."""
+    room = 0
+    if signal.zero_point == 0 and signal.high > 0:
+        room = (BYTE_MAX // signal.high).bit_length() - 1
+    digits, rest = [], np.asarray(weight, np.int64)
+    while np.abs(rest).max() > WEIGHT_MAX:
+        digit = np.clip(np.rint(rest / 2**room), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)
+        digits.append((room, digit))
+        rest = rest - (digit << room)
+    return [(0, rest), *digits] if rest.any() or not digits else digits
+
+
+def _joined_dense(pieces: Sequence[_Piece]) -> Joined:
+    weight = np.concatenate([piece.layer.weight for piece in pieces], axis=1)
+    return Joined(tuple(piece.part for piece in pieces), weight)
+
+
+def _joined_conv(pieces: Sequence[_Piece]) -> Joined | None:
+    if len(pieces) == 1:
+        (piece,) = pieces
+        return _of_geometry((piece.part,), piece.layer.weight, _conv(piece))
+    if _differ(pieces):
+        pieces = [_thinned(piece) for piece in pieces]
+    if _differ(pieces):
+        return None
+    first = _conv(pieces[0])
+    out = first.output_shape((first.weight.shape[1] * first.groups, *pieces[0].size))[1:]
+    axes = [_common(pieces, axis, out[axis]) for axis in (0, 1)]
+    (top, spacing_y, rows, vertical), (left, spacing_x, columns, horizontal) = axes
+    parts = []
+    for piece, at_y, at_x in zip(pieces, vertical, horizontal, strict=True):
+        weight = ungrouped(_conv(piece))
+        wide = np.zeros((*weight.shape[:2], rows, columns), np.int64)
+        wide[np.ix_(range(len(wide)), range(wide.shape[1]), at_y, at_x)] = weight
+        parts.append(wide)
+    size = pieces[0].size
+    padding = tuple(
+        (before, max(0, (out[axis] - 1) * first.stride[axis] + reach - size[axis] - before))
+        for axis, before, reach in (
+            (0, top, spacing_y * (rows - 1) + 1),
+            (1, left, spacing_x * (columns - 1) + 1),
+        )
+    )
+    whole = Conv(
+        name="joined",
+        weight=np.concatenate(parts, axis=1),
+        stride=first.stride,
+        padding=(padding[0], padding[1]),
+        dilation=(spacing_y, spacing_x),
+    )
+    made = output_size(size, whole.kernel, whole.stride, whole.padding, whole.dilation)
+    if made != out:
+        return None
+    return _of_geometry(tuple(piece.part for piece in pieces), whole.weight, whole)
+
+
+def _conv(piece: _Piece) -> Conv:
+    if not isinstance(piece.layer, Conv):
+        raise TypeError(f"{piece.layer.name} is no convolution")
+    return piece.layer
+
+
+def _of_geometry(parts: tuple[Part, ...], weight: Array, of: Conv) -> Joined:
+    return Joined(parts, weight, of.stride, of.padding, of.dilation, of.groups)
+
+
+def _differ(pieces: Sequence[_Piece]) -> bool:
+    """Tell whether strides or sizes of inputs differ."""
+    return len({(_conv(piece).stride, piece.size) for piece in pieces}) > 1
+
+
+def _thinned(piece: _Piece) -> _Piece:
+    """Return a layer of one tap that takes every position of the thinned-out input."""
+    layer = _conv(piece)
+    if layer.kernel != (1, 1) or np.any(layer.padding):
+        return piece
+    size = output_size(piece.size, (1, 1), layer.stride, layer.padding)
+    return _Piece(replace(piece.part, step=layer.stride), replace(layer, stride=(1, 1)), size)
+
+
+def _common(
+    pieces: Sequence[_Piece], axis: int, out: int
+) -> tuple[int, int, int, list[list[int]]]:
+    """Return padding before, spacing and length of the common kernel, and where taps go."""
+    offsets = []
+    for piece in pieces:
+        layer = _conv(piece)
+        spaced = layer.dilation[axis] * np.arange(layer.kernel[axis])
+        offsets.append(spaced - layer.padding[axis][0])
+    everywhere = np.concatenate(offsets)
+    first = min(int(everywhere.min()), 0)
+    spacing = math.gcd(*(int(offset) - first for offset in everywhere)) or 1
+    places = [((own - first) // spacing).tolist() for own in offsets]
+    return -first, spacing, max(map(max, places)) + 1, places

@@ -1,0 +1,56 @@
+"""Sessions of onnxruntime that share their cores with others."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime
+
+
+def open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Return a session on the CPU.
+
+    Threads that wait do not spin: with more than one session in a process spinning ones keep
+    the cores from those that work. On CPUs without dot products of bytes, kernels are asked for
+    that do not saturate; where there are such products, those kernels take twice the time.
+
+    Args:
+        model: Serialized.
+        threads: That share the work of one run, >= 1.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not has_byte_products():
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_once(model: bytes, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return the only output of a model."""
+    (output,) = open_session(model, 1).run(None, dict(inputs))
+    return output
+
+
+@functools.cache
+def has_byte_products() -> bool:
+    """Tell whether the CPU is known to add up products of bytes in 32 bits (VNNI)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags.split())
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

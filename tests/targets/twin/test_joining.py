@@ -1,0 +1,116 @@
+"""A joined layer gives the sum of its layers, and is not made where it would cost too much."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from targets.twin.joining import join
+from targets.twin.signals import Signal
+from toolchain.ir.ann import Conv, Dense
+from toolchain.ir.convolution import convolve
+
+NUMBERS = np.random.default_rng(0)
+
+
+def conv(shape, **geometry):
+    return Conv(name="c", weight=NUMBERS.integers(-127, 128, shape), **geometry)
+
+
+def joined_sum(joined, inputs):
+    """Return what the joined layer makes of what the layers read."""
+    read = [
+        inputs[part.source][:, :, :: part.step[0], :: part.step[1]] << part.shift
+        for part in joined.parts
+    ]
+    x = np.concatenate(read, axis=1)
+    return convolve(
+        x, joined.weight, joined.stride, joined.padding, joined.dilation, joined.groups
+    )
+
+
+def sum_of(layers, inputs):
+    return sum(
+        convolve(x, layer.weight, layer.stride, layer.padding, layer.dilation, layer.groups)
+        for layer, x in zip(layers, inputs, strict=True)
+    )
+
+
+def signals_of(inputs, high=15):
+    return [Signal(f"x{i}", x.shape[1:], 0, high) for i, x in enumerate(inputs)]
+
+
+SAME = {"padding": ((1, 1), (1, 1))}
+CASES = {
+    "a skip": (conv((4, 3, 3, 3), **SAME), conv((4, 1, 1, 1), groups=4)),
+    "two kernels": (conv((4, 3, 3, 3), **SAME), conv((4, 2, 5, 1), padding=((2, 2), (0, 0)))),
+    "spacings": (
+        conv((4, 3, 3, 3), padding=((2, 2), (2, 2)), dilation=(2, 2)),
+        conv((4, 2, 3, 3), **SAME),
+    ),
+    "another stride": (
+        conv((4, 3, 3, 3), **SAME),
+        conv((4, 5, 1, 1), stride=(2, 2)),
+    ),
+    "equal strides": (
+        conv((4, 3, 3, 3), stride=(2, 2), **SAME),
+        conv((4, 5, 1, 1), stride=(2, 2)),
+    ),
+    "beyond the border": (
+        conv((4, 3, 1, 1), padding=((1, 1), (0, 0))),
+        conv((4, 2, 2, 1), padding=((2, 1), (0, 0))),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_gives_the_sum_of_the_layers(case):
+    layers = CASES[case]
+    sizes = [(6, 6), (12, 11) if case == "another stride" else (6, 6)]
+    inputs = [
+        NUMBERS.integers(0, 16, (2, layer.weight.shape[1] * layer.groups, *size))
+        for layer, size in zip(layers, sizes, strict=True)
+    ]
+
+    joined = join(layers, signals_of(inputs))
+
+    np.testing.assert_array_equal(joined_sum(joined, inputs), sum_of(layers, inputs))
+    assert np.abs(joined.weight).max() <= 127
+
+
+@pytest.mark.parametrize(
+    ("high", "largest", "parts"), [(15, 2000, 2), (255, 250, 2), (1, 9000, 2)]
+)
+def test_weights_beyond_8_bits_become_digits(high, largest, parts):
+    layer = Conv(name="c", weight=NUMBERS.integers(-largest, largest + 1, (4, 3, 1, 1)))
+    x = NUMBERS.integers(0, high + 1, (2, 3, 5, 5))
+
+    joined = join([layer], signals_of([x], high))
+
+    np.testing.assert_array_equal(joined_sum(joined, [x]), sum_of([layer], [x]))
+    assert len(joined.parts) == parts
+    assert np.abs(joined.weight).max() <= 127
+    assert all((high << part.shift) <= 255 for part in joined.parts)
+
+
+def test_dense_layers_read_their_inputs_side_by_side():
+    layers = [Dense(name="d", weight=NUMBERS.integers(-300, 301, (4, size))) for size in (3, 5)]
+    inputs = [NUMBERS.integers(0, 16, (2, size)) for size in (3, 5)]
+
+    joined = join(layers, signals_of(inputs))
+
+    read = [inputs[part.source] << part.shift for part in joined.parts]
+    wanted = sum(x @ layer.weight.T for layer, x in zip(layers, inputs, strict=True))
+    np.testing.assert_array_equal(np.concatenate(read, axis=1) @ joined.weight.T, wanted)
+
+
+def test_sizes_that_differ_are_not_joined():
+    layers = [conv((4, 3, 3, 3)), conv((4, 3, 1, 1))]
+
+    assert join(layers, [Signal("a", (3, 6, 6), 0, 15), Signal("b", (3, 4, 4), 0, 15)]) is None
+
+
+def test_what_would_cost_more_than_float32_is_not_joined():
+    wide = Conv(name="c", weight=np.full((8, 8, 1, 1), 127 * 40))
+
+    assert join([wide], [Signal("a", (8, 4, 4), 0, 255)]) is None

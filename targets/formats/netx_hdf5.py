@@ -20,7 +20,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from targets.netx.chain import LAVA, Block, Chain, chain_of
+from targets.netx.chain import LAVA, Block, Chain, chain_of, require_stock_neurons
 from targets.netx.parameters import (
     Data,
     bias_fields,
@@ -56,6 +56,7 @@ def emit_netx(circuit: Circuit, out_dir: Path) -> tuple[Path, ...]:
             reader would not load as it is; the message names the synapse or population and its
             numbers.
     """
+    require_stock_neurons(circuit)
     chain = chain_of(relay_gates(circuit))
     before = chain.source.shape
     if chain.clock is not None:

@@ -81,6 +81,21 @@ def chain_of(circuit: Circuit) -> Chain:
     return Chain(source, constants[0] if constants else None, tuple(blocks))
 
 
+def require_stock_neurons(circuit: Circuit) -> None:
+    """Refuse the neurons of the radix lowering.
+
+    Raises:
+        EmitError: There are some; whatever else a netx file cannot say, this comes first.
+    """
+    for population in circuit.populations:
+        if isinstance(population, Radix | RadixMax):
+            raise EmitError(
+                "needs a neuron program of its own; a netx file has stock neurons only",
+                node=population.name,
+                hint="compile with --lowering spatial or temporal, or " + LAVA,
+            )
+
+
 def constant_sources(circuit: Circuit) -> tuple[Source, ...]:
     """Return the sources that do not carry the sample."""
     return tuple(source for source in circuit.sources if source.name != circuit.input)
@@ -126,12 +141,6 @@ def _links(circuit: Circuit) -> Iterator[Link]:
 
 def _link(circuit: Circuit, synapse: Synapse) -> Link:
     population = circuit.nodes[synapse.target]
-    if isinstance(population, Radix | RadixMax):
-        raise EmitError(
-            "needs a neuron program of its own; a netx file has stock neurons only",
-            node=population.name,
-            hint="compile with --lowering spatial or temporal, or " + LAVA,
-        )
     if not isinstance(population, Lif):
         raise EmitError(
             f"is a {type(population).__name__}; only LIF neurons are written",

@@ -27,6 +27,7 @@ from toolchain.ir.mapped import (
     SparseSynapse,
     Window,
 )
+from toolchain.ir.radix import Radix
 
 MEMORYLESS = {"decay_u": 4096, "decay_v": 4096}
 
@@ -388,6 +389,21 @@ def test_convolutions_that_lava_would_miscompute_are_refused(tmp_path, change, f
         emit_netx(circuit, tmp_path)
 
     assert error.value.node == "x>a"
+
+
+def test_neuron_programs_are_refused_before_anything_else(tmp_path):
+    circuit = replaced(with_weight([0, 64]), **{"a>b": {"source": "x"}})
+    number = Radix(name="n", shape=(2,), start=1, interval=4, places=4)
+    circuit = dataclasses.replace(circuit, populations=(*circuit.populations, number))
+
+    with pytest.raises(EmitError) as error:
+        emit_netx(circuit, tmp_path)
+
+    assert str(error.value) == (
+        "emit at 'n': needs a neuron program of its own; a netx file has stock neurons only\n"
+        "  hint: compile with --lowering spatial or temporal, or write the format 'lava' "
+        "instead: --format lava"
+    )
 
 
 def test_a_refusal_says_what_is_found_allowed_and_to_do(tmp_path):

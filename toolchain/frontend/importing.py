@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx.checker
 import onnx.helper
 import onnx.shape_inference
 
@@ -77,8 +78,6 @@ def import_model(path: Path) -> ImportedModel:
     """
     file = read_model(Path(path))
     graph = file.proto.graph
-    if not graph.output:
-        raise ImportModelError("has no output", node=str(file.path))
     require_one_input(graph)
     sample, has_fixed_batch = bind_batch(graph, file.path)
     dependent = dependent_nodes(graph, sample.name)
@@ -209,7 +208,12 @@ def check_declared(file: ModelFile) -> None:
     """
     try:
         onnx.shape_inference.infer_shapes(file.proto, check_type=True, strict_mode=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+    except (
+        onnx.shape_inference.InferenceError,
+        onnx.checker.ValidationError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise ImportModelError(
             f"is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",
             node=str(file.path),

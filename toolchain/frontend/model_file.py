@@ -80,6 +80,8 @@ def read_file(path: Path) -> ModelFile:
         ) from None
     if not model.ir_version or not model.graph.node:
         raise ImportModelError("is not an ONNX model, or has no nodes", node=str(path))
+    if not model.graph.output:
+        raise ImportModelError("has no output", node=str(path))
     if not _is_text(model):
         raise ImportModelError("holds names that are not UTF-8 text", node=str(path))
     opset = _opset(model, path)

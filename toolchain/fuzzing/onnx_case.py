@@ -13,6 +13,7 @@ import onnxruntime
 
 from toolchain.errors import CompileError
 from toolchain.frontend import ImportedModel, import_model
+from toolchain.frontend.survey import survey_model
 from toolchain.fuzzing import (
     damaged_attributes,
     damaged_declarations,
@@ -52,6 +53,7 @@ _COUNTS = (0, 1, 1, 1, 1, 1, 2, 2, 3)
 _RUN_ELEMENTS = 2**18
 """Elements of one sample's values up to which the network is run."""
 
+_SURVEYED_SHARE = 0.2
 _COMPILED_SHARE = 0.2
 _RUN_NODES = 1000
 """Nodes up to which it is run; float32 adds up more rounding errors behind more."""
@@ -78,9 +80,12 @@ def run_onnx_case(seed: int, folder: Path) -> str:
     random = Random(f"onnx {seed}")
     path = folder / _MODEL
     path.write_bytes(damaged_model(random, folder))
+    is_surveyed = random.random() < _SURVEYED_SHARE
     try:
         model = import_model(path)
     except CompileError as error:
+        if is_surveyed:
+            _require_obstacles(path, error)
         return f"refused {type(error).__name__}"
     verify(model.graph)
     elements = sum(math.prod(shape) for shape in model.graph.shapes.values())
@@ -88,6 +93,20 @@ def run_onnx_case(seed: int, folder: Path) -> str:
         return "imported"
     found = compared(model, random)
     return compiled(model.graph, random) if random.random() < _COMPILED_SHARE else found
+
+
+def _require_obstacles(path: Path, error: CompileError) -> None:
+    """Look at a refused model as ``check`` does, which must find what is in the way.
+
+    Raises:
+        AssertionError: It does not.
+    """
+    try:
+        survey = survey_model(path)
+    except CompileError:
+        return
+    if survey.is_clear:
+        raise AssertionError(f"check finds nothing in the way, and it is refused: {error}")
 
 
 def damaged_model(random: Random, folder: Path) -> bytes:

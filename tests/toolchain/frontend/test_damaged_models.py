@@ -112,3 +112,17 @@ def test_a_smaller_value_that_is_subtracted_is_repeated():
     )
 
     check_against_onnxruntime(import_proto(model), small_integers(2, 3, 2))
+
+
+def test_an_unused_function_that_calls_itself():
+    model = unchecked("net (float[N, 4] x) => (float[N, 4] y) { [act] y = Relu (x) }")
+    function = onnx.helper.make_function(
+        "own", "F", ["x"], ["y"],
+        [onnx.helper.make_node("F", ["x"], ["y"], domain="own")],
+        [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("own", 1)],
+    )  # fmt: skip
+    model.functions.append(function)
+    model.opset_import.append(onnx.helper.make_opsetid("own", 1))
+
+    with pytest.raises(ImportModelError, match="recursive"):
+        import_proto(model)

@@ -12,53 +12,44 @@ processes run. Everything, Lava's processes included, gets the same cores and th
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
+import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from machine import describe_machine, restrict_to, write
 
 if TYPE_CHECKING:
+    from contest import Contender
+
     from toolchain.engine import Program
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "models" / "fashion_mnist_cnn"
 
 
-@dataclass
-class Contender:
-    """What is measured.
-
-    Attributes:
-        name: For the table.
-        samples: In one run.
-        run: Runs them once.
-        rates: Samples per second, one of each repeat.
-    """
-
-    name: str
-    samples: int
-    run: Callable[[], Any]
-    rates: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.rates)
-
-
 def main() -> None:
     arguments = read_arguments()
     restrict_to(arguments.threads)
-    write(f"\n{describe_machine(arguments.threads)}\n")
+    from contest import as_data, table
+    from page import rewrite
+
+    machine = describe_machine(arguments.threads)
+    write(f"\n{machine}\n")
+    found, texts = {}, []
     for lowering in arguments.lowering:
         with tempfile.TemporaryDirectory() as folder:
-            program = compiled(arguments, lowering, Path(folder, "build"))
-            measure(arguments, lowering, program)
+            title, program = compiled(arguments, lowering, Path(folder, "build"))
+            rows = measure(arguments, lowering, program)
+        texts.append(f"{title}\n\n{table(rows, rows[-2:])}")
+        found[lowering] = as_data(rows)
+        write(f"\n{texts[-1]}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine, "found": found}, indent=1))
+    if arguments.page:
+        rewrite("lava", machine + "\n\n" + "\n".join(texts))
 
 
 def read_arguments() -> argparse.Namespace:
@@ -74,13 +65,15 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--samples", type=int, default=1000, help="for all but Lava")
     parser.add_argument("--lava-samples", type=int, default=6, help="in its longer run")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", action="store_true", help="rewrite docs/benchmarks.md")
     arguments = parser.parse_args()
     arguments.test = arguments.test or arguments.model.with_name("test.npz")
     return arguments
 
 
-def compiled(arguments: argparse.Namespace, lowering: str, folder: Path) -> Program:
-    """Compile the model and return the program that was written."""
+def compiled(arguments: argparse.Namespace, lowering: str, folder: Path) -> tuple[str, Program]:
+    """Compile the model; return what was compiled, in words, and the program."""
     from toolchain.engine import Program
     from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
     from toolchain.ir.archive import load_archive
@@ -100,18 +93,19 @@ def compiled(arguments: argparse.Namespace, lowering: str, folder: Path) -> Prog
     broken = [rung.rung for rung in report.ladder if rung.status != "ok"]
     if broken:
         raise SystemExit(f"not measured: {', '.join(broken)} did not keep what they promise")
-    write(
-        f"\n{arguments.model.parent.name}/{arguments.model.name}, {lowering}, {report.levels} "
-        f"levels: {report.neurons:,} neurons, {report.synapses:,} synapses, a sample every "
-        f"{report.period} time steps\n"
+    title = (
+        f"**{arguments.model.parent.name}**, {lowering}, {report.levels} levels: "
+        f"{report.neurons:,} neurons, {report.synapses:,} synapses, a sample every "
+        f"{report.period} time steps"
     )
     graph = load_archive(folder / GRAPH_FILE, Graph)
-    return Program(graph, load_archive(folder / CIRCUIT_FILE, Circuit), folder)
+    return title, Program(graph, load_archive(folder / CIRCUIT_FILE, Circuit), folder)
 
 
-def measure(arguments: argparse.Namespace, lowering: str, program: Program) -> None:
-    """Check that the engines agree, run the contenders and print the table."""
+def measure(arguments: argparse.Namespace, lowering: str, program: Program) -> list[Contender]:
+    """Check that the engines agree and run the contenders; the last two are Lava."""
     import numpy as np
+    from contest import Contender
 
     from targets.formats.lava_process import run_on_lava
     from toolchain.data import load_samples
@@ -149,7 +143,7 @@ def measure(arguments: argparse.Namespace, lowering: str, program: Program) -> N
         further_s = several / more.rates[-1] - 1 / one.rates[-1]
         marginal.rates.append(marginal.samples / further_s)
     more.name = f"Lava, {several} samples with start-up"
-    print_table([*fast, marginal, more], marginal, more)
+    return [*fast, marginal, more]
 
 
 def check_agreement(program: Program, inputs: Any) -> None:
@@ -169,44 +163,20 @@ def check_agreement(program: Program, inputs: Any) -> None:
 def source_model(arguments: argparse.Namespace, x: Any) -> Callable[[], Any]:
     """Return a function that runs the float model, all samples in one batch where it can."""
     import numpy as np
-    import onnxruntime
+    from runtimes import onnxruntime_runner
 
     from toolchain.frontend import import_model
 
     model = import_model(arguments.model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = arguments.threads
-    session = onnxruntime.InferenceSession(
-        model.model_bytes, options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime_runner(model.model_bytes, arguments.threads)
     given = x.astype(model.input_dtype)
     batches = np.split(given, len(given)) if model.has_fixed_batch else [given]
 
     def run() -> None:
         for batch in batches:
-            session.run([model.output_name], {model.input_name: batch})
+            session(batch)
 
     return run
-
-
-def print_table(rows: list[Contender], marginal: Contender, with_start: Contender) -> None:
-    write("| | samples/s | lowest to highest | x Lava | x Lava with start-up |\n")
-    write("|---|--:|--:|--:|--:|\n")
-    for row in rows:
-        ratios = (row.median / base.median for base in (marginal, with_start))
-        cells = [
-            row.name,
-            significant(row.median),
-            f"{significant(min(row.rates))} to {significant(max(row.rates))}",
-            *map(significant, ratios),
-        ]
-        write(f"| {' | '.join(cells)} |\n")
-
-
-def significant(value: float) -> str:
-    """Return three significant digits without an exponent."""
-    places = 2 - math.floor(math.log10(value))
-    return f"{round(value, places):,.{max(places, 0)}f}"
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ BATCHES = (64, 1)
 def main() -> None:
     arguments = read_arguments()
     restrict_to(arguments.threads)
+    from goals import HEAD
     from page import rewrite
 
     machine = describe_machine(arguments.threads)
@@ -33,11 +34,15 @@ def main() -> None:
     for name in arguments.networks:
         for batch in arguments.batches:
             found.append(compare(name, batch, arguments))
-            write(found[-1]["table"] + "\n")
+            write(f"{found[-1]['title']}\n\n{found[-1]['table']}\n")
+    goals = [row for one in found for row in one["goals"]]
+    if goals:
+        write(HEAD + "\n".join(goals) + "\n")
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "found": found}, indent=1))
     if arguments.page:
-        text = "\n".join(f"{one['title']}\n\n{one['table']}" for one in found)
+        tables = "\n".join(f"{one['title']}\n\n{one['table']}" for one in found)
+        text = HEAD + "\n".join(goals) + f"\n\n{tables}"
         rewrite("throughput", f"{machine}\n\n{text}")
 
 
@@ -59,6 +64,7 @@ def read_arguments() -> argparse.Namespace:
 def compare(name: str, batch: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure all contenders on one network; step simulators take their own best batch."""
     from contest import Effort, as_data, load, race, report_progress, table
+    from goals import reached
     from networks import build, count_multiplications, count_weights, draw_samples, read_network
 
     network = read_network(name)
@@ -82,7 +88,12 @@ def compare(name: str, batch: int, arguments: argparse.Namespace) -> dict[str, A
         f"{count_multiplications(model) / 1e6:.3g} M multiplications a sample; load {before} "
         f"before and {load()} after"
     )
-    return {"title": title, "table": table(contenders, bases), "rows": as_data(contenders)}
+    return {
+        "title": title,
+        "table": table(contenders, bases),
+        "goals": reached(name, batch, contenders),
+        "rows": as_data(contenders),
+    }
 
 
 def in_runtimes(model: Any, x: Any, arguments: argparse.Namespace) -> list[Any]:

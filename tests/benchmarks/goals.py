@@ -1,0 +1,72 @@
+"""What the engines are to reach against the others, and what they did reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contest import Contender, significant
+
+COUNT, STEP = "count engine", "step engine"
+FLOAT, INT8 = "onnxruntime float32", "onnxruntime int8"
+SIMULATORS = ("SpikingJelly", "snnTorch", "Norse", "sinabs")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio of two rates in one comparison.
+
+    Attributes:
+        network: Its text form.
+        batch: Of the comparison.
+        ours: How the contender's name begins.
+        base: How the names of those it is compared with begin; the fastest of them counts.
+        least: The ratio.
+        steps: Time steps of contenders that step, 0 for the others.
+    """
+
+    network: str
+    batch: int
+    ours: str
+    base: tuple[str, ...]
+    least: float
+    steps: int = 0
+
+
+GOALS = (
+    Goal("vgg16", 64, COUNT, (FLOAT,), 3.7),
+    Goal("vgg16", 64, COUNT, (INT8,), 0.95),
+    Goal("vgg16", 1, COUNT, (FLOAT,), 2.5),
+    Goal("resnet18", 64, COUNT, (FLOAT,), 2.4),
+    Goal("lenet", 64, COUNT, (FLOAT,), 1.1),
+    Goal("vgg16", 64, COUNT, ("SpikingJelly, 8 steps",), 35),
+    Goal("vgg16", 64, COUNT, ("SpikingJelly, 32 steps",), 140),
+    Goal("vgg16", 64, STEP, tuple(f"{name}, 8 steps" for name in SIMULATORS), 2, steps=8),
+)
+
+
+def reached(network: str, batch: int, contenders: list[Contender]) -> list[str]:
+    """Return a row of a Markdown table for each goal that the contenders can answer."""
+    rows = []
+    for goal in GOALS:
+        if (goal.network, goal.batch) != (network, batch):
+            continue
+        ours = [one for one in contenders if _is_ours(one, goal)]
+        bases = [one for one in contenders if one.name.startswith(goal.base)]
+        if not ours or not bases:
+            continue
+        fastest = max(bases, key=lambda one: one.median)
+        ratio = ours[0].ratio(fastest)
+        verdict = "reached" if ratio >= goal.least else "**missed**"
+        rows.append(
+            f"| {network}, batch {batch}: {ours[0].name} / {fastest.name} | {goal.least:g} | "
+            f"{significant(ratio)} | {verdict} |"
+        )
+    return rows
+
+
+def _is_ours(contender: Contender, goal: Goal) -> bool:
+    levels = f"{goal.ours}, {goal.steps} levels" if goal.steps else goal.ours
+    return contender.name.startswith(levels)
+
+
+HEAD = "| goal | at least | found | |\n|---|--:|--:|---|\n"

@@ -27,7 +27,10 @@ from toolchain.ops import FOLDED
 from toolchain.ops._call import dtype_name
 
 LARGEST_ELEMENTS = 2**27
-"""Elements of one value, and of all computed constants together, that are supported."""
+"""Elements of one value that are supported."""
+
+_LARGEST_TOGETHER = 2**28
+"""Elements of all computed constants together that are supported."""
 
 _LARGEST_RANK = 32
 """Axes of one value that are supported: as many as NumPy's arrays have in every version."""
@@ -240,11 +243,11 @@ def _check_work(known: Resolved, node: onnx.NodeProto) -> None:
     work = made
     if node.op_type in ("MatMul", "Gemm"):
         work *= max(known.constants[node.input[0]].shape, default=1) / _PRODUCTS_PER_ELEMENT
-    if max(made, work) > LARGEST_ELEMENTS - _made(known):
+    if max(made, work) > min(LARGEST_ELEMENTS, _LARGEST_TOGETHER - _made(known)):
         amount = "an unknown number of" if made == math.inf else str(made)
         raise ImportModelError(
             f"{node.op_type} makes a constant of {amount} elements; {LARGEST_ELEMENTS} are "
-            "computed on import at most",
+            f"computed on import at most, {_LARGEST_TOGETHER} together",
             node=node.name,
             hint="fold constants when exporting",
         )

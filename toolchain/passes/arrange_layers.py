@@ -2,7 +2,8 @@
 
 A synapse is all that there is between two populations, so a scale, a sum over windows, and a
 value that a sum or an activation reads directly become layers: convolutions with one weight
-for each value, dense ones with a diagonal.
+for each value, dense ones with a diagonal. So does an input that has to be rearranged on the
+chip, because only spikes can be relayed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Add, Affine, Conv, Dense, Output, Relu, SumPool
+from toolchain.ir.ann import Add, Affine, Conv, Dense, Input, Output, Rearrange, Relu, SumPool
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
 from toolchain.ir.snn import LmHt
@@ -30,9 +31,12 @@ def arrange_layers(graph: Graph, _: Context) -> Graph:
         if isinstance(node, Affine) and _can_be_layer(node, shape):
             graph = graph.swap(_scaling(node, shape))
         elif isinstance(node, SumPool):
-            graph = _with_summing(graph, node)
+            graph = graph.swap(_summing(node, shape[0]))
         elif isinstance(node, Add):
             graph = _with_layers(graph, node, shape)
+        elif isinstance(node, Rearrange) and isinstance(graph.producer(node), Input):
+            if node.order is not None or len(node.shape) != 1:
+                graph = _with_skip(graph, node, 0, graph.shapes[node.inputs[0]])
         elif isinstance(node, (Relu, LmHt, Staircase, Output)):
             before = graph.producer(node)
             if not isinstance(before, (*_LAYERS, Add, Affine)):
@@ -74,21 +78,6 @@ def _diagonal(name: str, scale: Array, shift: Array, shape: Shape) -> Dense | Co
         return Dense(name=name, weight=np.diag(scale), bias=shift)
     weight = scale.reshape(-1, 1, 1, 1)
     return Conv(name=name, weight=weight, bias=shift, groups=shape[0])
-
-
-def _with_summing(graph: Graph, pool: SumPool) -> Graph:
-    """Return the graph with a layer for a pool; neurons for its sums, where none follow.
-
-    Sums of what activations send are never negative, so that a rectifier changes nothing.
-    """
-    feeder, users = graph.feeder(pool), graph.users(pool.name)
-    graph = graph.swap(_summing(pool, graph.shapes[pool.name][0]))
-    ends = (Relu, LmHt, Staircase, Output, Add)
-    if not isinstance(feeder, Relu) or any(isinstance(user, ends) for user in users):
-        return graph
-    relu = Relu(name=graph.unused(f"{pool.name}/sums"), inputs=(pool.name,), origin=pool.origin)
-    readers = [user.name for user in users]
-    return graph.insert_behind(pool.name, relu).redirect(pool.name, readers, relu.name)
 
 
 def _summing(pool: SumPool, channels: int) -> Conv:

@@ -19,7 +19,7 @@ import numpy as np
 
 from toolchain.ir.ann import Add, Affine, Concat, Conv, Dense, MaxPool, Rearrange, Relu, SumPool
 from toolchain.ir.graph import Graph, Phase
-from toolchain.ir.node import Array, Node, Shape
+from toolchain.ir.node import Array, IndexArray, Node, Shape
 from toolchain.ir.snn import LmHt
 from toolchain.passes.fold_affine import is_per_channel
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
@@ -121,10 +121,29 @@ def _(user: Node, shapes: list[Shape]) -> list[Node] | None:
 
 @_parts.register
 def _(user: Rearrange, shapes: list[Shape]) -> list[Node] | None:
-    """Flattening keeps the channels in their order."""
-    if user.order is not None or len(user.shape) != 1:
+    if user.order is None and len(user.shape) == 1:
+        return [dataclasses.replace(user, shape=(int(np.prod(shape)),)) for shape in shapes]
+    if user.order is None or len(user.shape) != 3:
         return None
-    return [dataclasses.replace(user, shape=(int(np.prod(shape)),)) for shape in shapes]
+    return _planes(user, user.order.reshape(user.shape[0], -1), shapes)
+
+
+def _planes(user: Rearrange, order: IndexArray, shapes: list[Shape]) -> list[Node] | None:
+    """Return the rearrangement of each part, where none moves values between the parts."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    starts = np.cumsum([0, *sizes])
+    part_of = np.searchsorted(starts, order, side="right") - 1
+    owner = part_of.max(axis=1)
+    is_apart = np.all((part_of == owner[:, None]) | (order < 0))
+    if not is_apart or np.any(np.diff(owner) < 0) or set(owner) != set(range(len(shapes))):
+        return None
+    parts: list[Node] = []
+    for number, start in enumerate(starts[:-1]):
+        chosen = order[owner == number]
+        own = np.where(chosen < 0, -1, chosen - start)
+        shape = (len(own), *user.shape[1:])
+        parts.append(dataclasses.replace(user, shape=shape, order=own.ravel()))
+    return parts
 
 
 @_parts.register

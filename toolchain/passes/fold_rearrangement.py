@@ -34,6 +34,11 @@ def _fold(graph: Graph, node: Rearrange) -> Graph:
         return _absorb(graph, node, before)
     if isinstance(before, (Input, Rearrange)) and is_alone:
         order = _composed(before.order, node.order)
+        if isinstance(before, Input):
+            size = int(np.prod(before.source_shape))
+        else:
+            size = int(np.prod(graph.shapes[before.inputs[0]]))
+        order = _unless_plain(order, size)
         return _absorb(graph, node, dataclasses.replace(before, shape=node.shape, order=order))
     if isinstance(before, (Dense, Conv)) and is_alone and not _keeps_all(node, shape):
         chosen = _rows(before, node, shape)
@@ -64,9 +69,14 @@ def _composed(first: IndexArray | None, second: IndexArray | None) -> IndexArray
     if first is None or second is None:
         return first if second is None else second
     second = second.ravel()
-    order = np.where(second < 0, -1, first.ravel()[second])
-    is_plain = order.size == first.size and bool(np.all(order == np.arange(order.size)))
-    return None if is_plain else order
+    return np.where(second < 0, -1, first.ravel()[second])
+
+
+def _unless_plain(order: IndexArray | None, size: int) -> IndexArray | None:
+    """Return the order, `None` where it keeps ``size`` values as they are."""
+    if order is None or not np.array_equal(order.ravel(), np.arange(size)):
+        return order
+    return None
 
 
 def _keeps_all(node: Rearrange, shape: Shape) -> bool:
@@ -177,7 +187,7 @@ def _(user: Output, node: Rearrange, shape: Shape) -> Node | None:
 
     return dataclasses.replace(
         user,
-        order=_composed(node.order, user.order),
+        order=_unless_plain(_composed(node.order, user.order), int(np.prod(shape))),
         scale=moved(user.scale),
         offset=moved(user.offset),
     )

@@ -7,7 +7,7 @@ Between two layers without an activation there is nothing that spikes. But
 so neurons for :math:`x` and for :math:`-x` carry it, and what read :math:`x` reads their
 difference, which `compose-skip` merges into the layers behind. Channel :math:`c` becomes the
 channels :math:`2 c` and :math:`2 c + 1`, so that groups stay together. The price is twice the
-neurons and one more rounding to levels.
+neurons and one more rounding to levels. Where :math:`x` is never negative, one population does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import dataclasses
 
 import numpy as np
 
-from toolchain.ir.ann import Add, Conv, Dense, Output, Rearrange, Relu
+from toolchain.ir.ann import Add, Conv, Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
 from toolchain.ir.snn import LmHt
@@ -34,10 +34,15 @@ def split_signed(graph: Graph, _: Context) -> Graph:
     if graph.of_type(LmHt):
         return graph
     for node in graph:
-        is_linear = isinstance(node, (*_LAYERS, Add)) and not is_skip(node)
+        is_linear = isinstance(node, (*_LAYERS, Add)) and not _reads_spikes(graph, node)
         if is_linear and not _has_its_population(graph, node) and _can_split(graph, node):
             return _split(graph, node)
     return graph
+
+
+def _reads_spikes(graph: Graph, node: Node) -> bool:
+    """Tell whether a layer only scales spikes, which neurons behind it would merely repeat."""
+    return is_skip(node) and not isinstance(graph.producer(node), Input)
 
 
 def _has_its_population(graph: Graph, node: Node) -> bool:
@@ -72,18 +77,31 @@ def _is_in_planes(graph: Graph, node: Rearrange) -> bool:
 
 
 def _split(graph: Graph, node: Node) -> Graph:
-    users = [user.name for user in graph.users(node.name)]
+    users = graph.users(node.name)
     layers = [graph[name] for name in node.inputs] if isinstance(node, Add) else [node]
+    signs = Relu(
+        name=graph.unused(f"{node.name}/signs"), inputs=(node.name,), origin=node.origin
+    )
+    if all(_is_never_negative(graph, layer) for layer in layers):
+        graph = graph.insert_behind(node.name, signs)
+        return graph.redirect(node.name, [user.name for user in users], signs.name)
     shape = graph.shapes[node.name]
-    signs = Relu(name=graph.unused(f"{node.name}/signs"), inputs=(node.name,))
     merge = _difference(graph.unused(f"{node.name}/merge"), signs.name, shape)
-    new = [dataclasses.replace(new, origin=node.origin) for new in (signs, merge)]
-    graph = graph.insert_behind(node.name, *new).redirect(node.name, users, merge.name)
-    for name in users:
-        user = graph[name]
-        if isinstance(user, Rearrange) and len(user.shape) == 3:
-            graph = _exchanged(graph, user, signs.name, shape)
+    merge = dataclasses.replace(merge, origin=node.origin)
+    moved = [user for user in users if isinstance(user, Rearrange) and len(user.shape) == 3]
+    merged = [user.name for user in users if user not in moved]
+    graph = graph.insert_behind(node.name, signs, *([merge] if merged else []))
+    graph = graph.redirect(node.name, merged, merge.name)
+    for user in moved:
+        graph = _exchanged(graph, user, signs.name, shape)
     return graph.swap(*(_doubled(layer) for layer in layers))
+
+
+def _is_never_negative(graph: Graph, layer: Node) -> bool:
+    """Tell whether a layer adds up what activations send, which is never negative."""
+    if not isinstance(layer, _LAYERS) or not isinstance(graph.feeder(layer), Relu):
+        return False
+    return not (np.any(layer.weight < 0) or np.any(np.asarray(layer.bias) < 0))
 
 
 def _exchanged(graph: Graph, user: Rearrange, signs: str, shape: Shape) -> Graph:

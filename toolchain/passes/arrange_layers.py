@@ -45,10 +45,9 @@ def arrange_layers(graph: Graph, _: Context) -> Graph:
 
 
 def _with_layers(graph: Graph, node: Add, shape: Shape) -> Graph:
-    """Return the graph with every input of a sum a layer, and none of them twice."""
+    """Return the graph with every input of a sum a layer."""
     for place, name in enumerate(node.inputs):
-        is_layer = isinstance(graph[name], (*_LAYERS, Add, Affine))
-        if not is_layer or name in node.inputs[:place]:
+        if not isinstance(graph[name], (*_LAYERS, Add, Affine)):
             graph = _with_skip(graph, graph[node.name], place, shape)
     return graph
 

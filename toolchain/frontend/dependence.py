@@ -43,9 +43,10 @@ def ends_of(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Iterator
     readers = count_readers(graph, nodes)
     for node in nodes:
         if not any(readers[name] for name in node.output if name):
+            outputs = ", ".join(map(repr, node.output)) or "nothing"
             yield _refusal(
                 node,
-                f"computes {node.output[0]!r}, which nothing reads",
+                f"computes {outputs}, which nothing reads",
                 "remove the node, with onnx.utils.extract_model for instance",
             )
     if not any(graph.output[0].name in node.output for node in nodes):

@@ -100,30 +100,36 @@ class Call:
 
     def integer(self, key: str, default: int) -> int:
         """Return an attribute that is an integer."""
-        return int(self._attribute(key, default))
+        return int(self._attribute(key, default, onnx.AttributeProto.INT))
 
     def number(self, key: str, default: float) -> float:
         """Return an attribute that is a number."""
-        return float(self._attribute(key, default))
+        return float(self._attribute(key, default, onnx.AttributeProto.FLOAT))
 
     def text(self, key: str, default: str) -> str:
         """Return an attribute that is a string."""
-        value = self._attribute(key, default)
+        value = self._attribute(key, default, onnx.AttributeProto.STRING)
         return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
     def integers(self, key: str) -> tuple[int, ...] | None:
         """Return an attribute that is a list of integers, `None` where it is absent."""
-        value = self._attribute(key, None)
+        value = self._attribute(key, None, onnx.AttributeProto.INTS)
         return None if value is None else tuple(int(element) for element in value)
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return an attribute that is a list of numbers, empty where it is absent."""
-        return tuple(float(element) for element in self._attribute(key, ()))
+        found = self._attribute(key, (), onnx.AttributeProto.FLOATS)
+        return tuple(float(element) for element in found)
 
-    def _attribute(self, key: str, default: Any) -> Any:
+    def _attribute(self, key: str, default: Any, kind: int) -> Any:
         self._known.add(key)
         for attribute in self.node.attribute:
             if attribute.name == key:
+                names = onnx.AttributeProto.AttributeType.Name
+                self.require(
+                    attribute.type == kind,
+                    f"has {key} of type {names(attribute.type)}; {names(kind)} is needed",
+                )
                 return onnx.helper.get_attribute_value(attribute)
         return default
 

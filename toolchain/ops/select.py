@@ -86,9 +86,11 @@ def import_resize(call: Call) -> Value:
         "export with scale factors instead of sizes",
     )
     nearest = call.text("nearest_mode", "round_prefer_floor")
+    repeating = ("floor",) if mode == "asymmetric" else _ROUNDED
     call.require(
-        mode != "asymmetric" or nearest == "floor" or call.version == 10,
-        f"has nearest_mode={nearest}; only floor is supported with asymmetric coordinates",
+        nearest in repeating or call.version == 10,
+        f"has nearest_mode={nearest} and coordinate_transformation_mode={mode}, which does not "
+        f"repeat every value as often; with it, {' and '.join(repeating)} do",
         "export the model again with a newer exporter",
     )
     return _enlarged(call)
@@ -108,6 +110,9 @@ def import_upsample(call: Call) -> Value:
     )
     call.numbers("scales")  # the inferred output shape says it
     return _enlarged(call)
+
+
+_ROUNDED = ("round_prefer_floor", "round_prefer_ceil")
 
 
 def _enlarged(call: Call) -> Value:

@@ -1,5 +1,7 @@
 """Damaged models that once ended in a traceback are refused by the name of the node."""
 
+import ast
+
 import numpy as np
 import onnx
 import onnx.parser
@@ -10,6 +12,7 @@ from toolchain.frontend.testing import (
     check_against_onnxruntime,
     import_proto,
     small_integers,
+    spiking_model,
 )
 
 
@@ -112,6 +115,45 @@ def test_a_smaller_value_that_is_subtracted_is_repeated():
     )
 
     check_against_onnxruntime(import_proto(model), small_integers(2, 3, 2))
+
+
+@pytest.mark.parametrize("nearest", ["floor", "ceil"])
+def test_pixels_that_are_not_repeated_as_often(nearest):
+    error = refused(
+        f"""net (float[N, 1, 2, 2] x) => (float[N, 1, 4, 4] y) {{
+            [up] y = Resize <mode = "nearest", nearest_mode = "{nearest}"> (x, , s) }}""",
+        s=np.array([1, 1, 2, 2], np.float32),
+    )
+
+    assert error.node == "up"
+    assert f"nearest_mode={nearest}" in error.problem
+
+
+@pytest.mark.parametrize(
+    "attribute", ["levels = [1]", "levels = 1.5", "threshold = [1.0]", 'mixing = ["a"]']
+)
+def test_an_attribute_of_our_own_functions_of_another_type(attribute):
+    model = spiking_model(
+        """net (float[N, 3] x) => (float[N, 2] y) {
+            a = ai.snn_compile.RepeatWindows <windows = 1> (x)
+            h = MatMul (a, w)
+            [fire] s = ai.snn_compile.MultiThreshold <windows = 1, levels = 1,
+                threshold = 1.0, mixing = [1.0], retention = 1.0, initial = 0.5> (h)
+            o = MatMul (s, v)
+            y = ai.snn_compile.AverageWindows <windows = 1> (o) }""",
+        windows=1,
+        w=small_integers(3, 2),
+        v=small_integers(2, 2),
+    )
+    (fire,) = (node for node in model.graph.node if node.name == "fire")
+    name, _, value = attribute.partition(" = ")
+    (place,) = (i for i, a in enumerate(fire.attribute) if a.name == name)
+    fire.attribute[place].CopyFrom(onnx.helper.make_attribute(name, ast.literal_eval(value)))
+
+    with pytest.raises(CompileError) as error:
+        import_proto(model)
+
+    assert error.value.node == "fire"
 
 
 def test_an_unused_function_that_calls_itself():

@@ -41,7 +41,12 @@ from toolchain.reporting.energy import count_multiply_accumulates, model_energy
 from toolchain.rewriting import PASSES, Context, run_phase
 from toolchain.target import FORMATS, TARGETS, Target
 from toolchain.tuning.alternatives import compare_lowerings
-from toolchain.tuning.levels import AGREEMENT_WANTED, LEVELS_TRIED, choose_levels
+from toolchain.tuning.levels import (
+    AGREEMENT_WANTED,
+    LEVELS_TRIED,
+    RADIX_LEVELS_TRIED,
+    choose_levels,
+)
 from toolchain.tuning.lowering import choose_lowering
 from toolchain.verification.ladder import Climb, Stages, climb, route_of
 from toolchain.verification.layers import report_layers
@@ -224,10 +229,11 @@ class _Compilation:
             program = self._lowered(model, prepared, candidate, None).program
             return agreement(_counted(program, x), source, program.graph.output.tail)
 
-        choice = choose_levels(agreement_of)
+        tried = RADIX_LEVELS_TRIED if context.lowering == "radix" else LEVELS_TRIED
+        choice = choose_levels(agreement_of, tried)
         if not choice.is_enough:
             self.warnings.append(
-                f"up to {LEVELS_TRIED[-1]} levels, answers agree on less than "
+                f"up to {tried[-1]} levels, answers agree on less than "
                 f"{AGREEMENT_WANTED:.0%} of the calibration samples; with {choice.levels}, on "
                 f"{choice.agreement:.1%}"
             )

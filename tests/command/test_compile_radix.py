@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from toolchain.cli import main
 
 
@@ -26,6 +28,21 @@ def test_the_report_compares_the_lowerings(workplace):
     assert [name for name in rows if rows[name]["needs_program"]] == ["radix"]
     for key in ("time_steps", "period", "neurons", "synapses"):
         assert rows["radix"][key] == report[key]
+
+
+def test_more_levels_are_tried_where_they_cost_a_step_each(workplace):
+    """No number of levels keeps answers that hang on less than a weight can say."""
+    random = np.random.default_rng(0)
+    alike = random.normal(size=(8, 1)) + 1e-4 * random.normal(size=(8, 3))
+    workplace.save_model(w2=alike.astype(np.float32), b2=np.zeros(3, np.float32))
+
+    radix, temporal = (
+        workplace.compiled("net.onnx", "--levels", "auto", "--lowering", lowering)
+        for lowering in ("radix", "temporal")
+    )
+
+    assert any(sentence.startswith("up to 255 levels") for sentence in radix["warnings"])
+    assert any(sentence.startswith("up to 63 levels") for sentence in temporal["warnings"])
 
 
 def test_what_was_not_asked_for_is_not_chosen(workplace):

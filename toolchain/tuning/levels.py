@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 LEVELS_TRIED = (7, 15, 31, 63)
+RADIX_LEVELS_TRIED = (*LEVELS_TRIED, 127, 255)
+"""In the radix lowering twice the levels are one more step."""
+
 AGREEMENT_WANTED = 0.99
 
 

@@ -16,6 +16,9 @@ def choose_lowering(prepared: Graph, levels: int, target: Target) -> str:
     The spatial lowering answers in one time step a layer and is the one that all formats can
     say, but takes ``levels`` times the neurons.
 
+    The radix lowering is never chosen: it needs neuron programs that are not among the stock
+    ones, so whoever wants it asks for it.
+
     Networks of several windows need a memory in either lowering, so they are ``temporal``: it
     takes the fewest neurons.
 

@@ -105,7 +105,7 @@ def import_model(path: Path) -> ImportedModel:
         has_fixed_batch=has_fixed_batch,
         output_name=output_name,
         output_shape=nodes.shapes[nodes.output.name],
-        model_bytes=file.proto.SerializeToString(),
+        model_bytes=file.source.SerializeToString(),
     )
 
 

@@ -13,8 +13,11 @@ from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-un
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.expansion import expand
 from toolchain.frontend.external_data import load_external_data
 from toolchain.frontend.functions import check_functions, function_schema, is_function
+from toolchain.frontend.qonnx import QONNX
+from toolchain.frontend.qoperators import QOPERATORS
 
 OLDEST_OPSET = 7
 _LARGEST_BYTES = 2**31 - 1
@@ -28,16 +31,19 @@ class ModelFile:
 
     Attributes:
         path: Where it was read from.
-        proto: The model, with its external data inside.
+        proto: The model, with its external data inside, in plain operators.
         sha256: Of the file, or of the file and then its external files in the order of their
             names.
         opset: Version of the ONNX operators.
+        source: The model as onnxruntime can run it: what ``proto`` was made of, but for
+            quantizers that it does not know.
     """
 
     path: Path
     proto: onnx.ModelProto
     sha256: str
     opset: int
+    source: onnx.ModelProto
 
     @cached_property
     def functions(self) -> frozenset[tuple[str, str]]:
@@ -67,6 +73,7 @@ def read_file(path: Path) -> ModelFile:
 
     Raises:
         ImportModelError: It is no ONNX model, too old, too new or too large; it names the file.
+        UnsupportedOpError: An operator of a quantized model is not as it should be.
     """
     content = _bytes(path)
     model = onnx.ModelProto()
@@ -98,7 +105,8 @@ def read_file(path: Path) -> ModelFile:
     digest = hashlib.sha256(content)
     for file in external:
         digest.update(file.read_bytes())
-    return ModelFile(path, model, digest.hexdigest(), opset)
+    source = expand(model, QONNX)
+    return ModelFile(path, expand(source, QOPERATORS), digest.hexdigest(), opset, source)
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
@@ -228,6 +236,24 @@ def require_plain(node: onnx.NodeProto, file: ModelFile) -> None:
 
 
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
+
+def check_node(node: onnx.NodeProto, file: ModelFile) -> None:
+    """Let ONNX look at one node, on its own.
+
+    Raises:
+        ImportModelError: It is inconsistent; it names the node.
+    """
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = onnx.IR_VERSION
+    context.opset_imports = {"": file.opset}
+    try:
+        onnx.checker.check_node(node, context)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ImportModelError(
+            f"{node.op_type} is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",
+            node=node.name,
+        ) from None
 
 
 def check_model(file: ModelFile) -> None:

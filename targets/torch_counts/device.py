@@ -16,7 +16,7 @@ from toolchain.ir.graph import Graph
 DEVICE_VARIABLE = "SNN_COMPILE_DEVICE"
 """Environment variable: a device in torch's words; ``cuda`` if not set."""
 
-_BATCH_MAX = {"cuda": 512, "cpu": 32}
+_BATCH_MAX = {"cuda": 256, "cpu": 32}
 _MEMORY_SHARE = 0.5
 _CPU_BYTES = 2**30
 
@@ -57,7 +57,7 @@ def missing_device() -> str | None:
 
 
 def batch_size(graph: Graph, device: Any) -> int:
-    """Return how many samples fit into half of the memory that is free, at most 512.
+    """Return how many samples fit into half of the memory that is free, at most 256.
 
     On the CPU at most 32 and 1 GiB.
     """

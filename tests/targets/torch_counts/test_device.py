@@ -74,7 +74,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
 
 @pytest.mark.parametrize(
     ("free", "samples"),
-    [(2**40, 512), (2 * 2400 * 100, 100), (1, 1)],
+    [(2**40, 256), (2 * 2400 * 100, 100), (1, 1)],
     ids=["much", "some", "no"],
 )
 def test_a_batch_takes_half_of_the_free_memory(free, samples, monkeypatch):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import onnx
+
 from toolchain.build_folder import model_name
 from toolchain.checking.capacity import capacity_of
 from toolchain.checking.findings import Capacity, Check, obstacle_of
-from toolchain.checking.verdicts import verdicts_of
+from toolchain.checking.verdicts import owner_of, verdicts_of
 from toolchain.errors import CompileError
+from toolchain.frontend.model_file import name_nodes
 from toolchain.frontend.survey import Survey, survey_model
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
@@ -40,14 +43,19 @@ def check_model(path: Path, *, target: str = "loihi2", levels: int = 15) -> Chec
     survey = survey_model(path)
     prepared, problems = _prepared(survey, chip, levels)
     held = survey.nodes if prepared is None else prepared.nodes
-    stopped = {name: obstacle_of(error) for name, error in survey.refused.items()}
+    written = _written(path)
+    names = {node.name for node in written}
+    stopped = {
+        name: obstacle_of(error, owner_of(name, names))
+        for name, error in survey.refused.items()
+    }
     others = [obstacle_of(error) for error in survey.others]
     for problem in problems:
         name = _onnx_name(survey, held, problem.node)
         if name is None:
             others.append(obstacle_of(problem))
         else:
-            stopped.setdefault(name, obstacle_of(problem, name))
+            stopped.setdefault(name, obstacle_of(problem, owner_of(name, names)))
     is_through = prepared is not None and not problems
     capacity = (
         capacity_of(prepared, chip, levels) if prepared is not None and is_through else None
@@ -55,11 +63,18 @@ def check_model(path: Path, *, target: str = "loihi2", levels: int = 15) -> Chec
     return Check(
         model={"name": model_name(path), "sha256": survey.file.sha256},
         target=target,
-        nodes=tuple(verdicts_of(survey, held, stopped)),
+        nodes=tuple(verdicts_of(written, survey, held, stopped)),
         obstacles=(*others, *stopped.values()),
         capacity=capacity,
         notes=tuple(_notes(capacity, is_imported=survey.graph is not None)),
     )
+
+
+def _written(path: Path) -> Sequence[onnx.NodeProto]:
+    """Return the nodes as the file has them, named."""
+    model = onnx.load(path, load_external_data=False)
+    name_nodes(model)
+    return tuple(model.graph.node)
 
 
 def _prepared(

@@ -19,9 +19,10 @@ def count_multiply_accumulates(node: onnx.NodeProto, survey: Survey) -> int | No
     """Return those of one sample; `None` where shapes are not known."""
     if node.name not in survey.dependent or node.op_type not in _COUNTS:
         return 0
-    first, second, made = (
-        survey.known.shape(name) for name in (*node.input[:2], node.output[0])
-    )
+    shapes = [survey.known.shape(name) for name in (*node.input[:2], *node.output[:1])]
+    if len(shapes) < 3:
+        return None
+    first, second, made = shapes
     if first is None or second is None or made is None:
         return None
     return _COUNTS[node.op_type](node, first, second, made)

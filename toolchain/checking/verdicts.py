@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import onnx
 
 from toolchain.checking.findings import NodeVerdict, Obstacle, Verdict
 from toolchain.checking.multiply_accumulates import count_multiply_accumulates
@@ -18,15 +21,56 @@ _LAYOUT = "the connections"
 
 
 def verdicts_of(
-    survey: Survey, held: Sequence[Node], stopped: Mapping[str, Obstacle]
-) -> Iterable[NodeVerdict]:
+    written: Sequence[onnx.NodeProto],
+    survey: Survey,
+    held: Sequence[Node],
+    stopped: Mapping[str, Obstacle],
+) -> Iterator[NodeVerdict]:
     """Yield the verdict on each node of a model, in their order.
 
+    Some nodes are written out in several before they are imported; the main one has the name.
+
     Args:
+        written: The nodes as the file has them, named.
         survey: Of the model.
         held: What its nodes have become so far.
         stopped: What stops nodes, by their names.
     """
+    parts: dict[str, list[NodeVerdict]] = {node.name: [] for node in written}
+    for verdict in _verdicts_of_parts(survey, held, stopped):
+        parts[owner_of(verdict.name, parts)].append(verdict)
+    for node in written:
+        yield _joined(node, parts[node.name])
+
+
+def owner_of(part: str, names: Collection[str]) -> str:
+    """Return the node of the file that a node was written out from, or that it is."""
+    name = part
+    while name not in names and "/" in name:
+        name = name.rpartition("/")[0]
+    return name
+
+
+def _joined(node: onnx.NodeProto, parts: Sequence[NodeVerdict]) -> NodeVerdict:
+    """Return the verdict on a node: the worst on its parts, else that on the main one."""
+    work = [part.multiply_accumulates for part in parts]
+    main = next((part for part in parts if part.name == node.name), parts[0])
+    for verdict in ("stopped", "not reached"):
+        worst = next((part for part in parts if part.verdict == verdict), None)
+        if worst is not None:
+            main = worst
+            break
+    return dataclasses.replace(
+        main,
+        name=node.name,
+        operator=node.op_type,
+        multiply_accumulates=None if None in work else sum(filter(None, work)),
+    )
+
+
+def _verdicts_of_parts(
+    survey: Survey, held: Sequence[Node], stopped: Mapping[str, Obstacle]
+) -> Iterator[NodeVerdict]:
     holders: dict[str, list[Node]] = {}
     for node in held:
         for name in node.origin:

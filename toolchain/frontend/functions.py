@@ -11,6 +11,7 @@ keeps its length 1: types are those of one window of one sample.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -73,16 +74,29 @@ def check_functions(model: onnx.ModelProto) -> None:
         UnsupportedOpError: Another version of the domain, no function of it, or attributes that
             are missing, unknown or of another type; it names the node.
     """
-    ours: dict[int, dict[str, bytes]] = {}
     for node in filter(is_function, model.graph.node):
-        _check_version(model, node)
-        _check_attributes(node)
-        windows = onnx.helper.get_node_attr_value(node, "windows")
-        if not 1 <= windows <= LARGEST_WINDOWS:
-            _refuse(node, f"has windows={windows}; 1 to {LARGEST_WINDOWS} are supported")
-        if windows not in ours:
-            ours[windows] = {known.name: _content(known) for known in functions(windows)}
-        _check_definition(model, node, ours[windows][node.op_type])
+        check_function(model, node)
+
+
+def check_function(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """Refuse a node of our domain, as `check_functions` does all of them.
+
+    Raises:
+        ImportModelError: As there.
+        UnsupportedOpError: As there.
+    """
+    _check_version(model, node)
+    _check_attributes(node)
+    windows = onnx.helper.get_node_attr_value(node, "windows")
+    if not 1 <= windows <= LARGEST_WINDOWS:
+        _refuse(node, f"has windows={windows}; 1 to {LARGEST_WINDOWS} are supported")
+    _check_definition(model, node, _definitions(windows)[node.op_type])
+
+
+@functools.cache
+def _definitions(windows: int) -> Mapping[str, bytes]:
+    """Return what our functions are for a number of windows, by name."""
+    return {known.name: _content(known) for known in functions(windows)}
 
 
 def _check_version(model: onnx.ModelProto, node: onnx.NodeProto) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from toolchain.errors import CompileError
+from toolchain.errors import CompileError, ImportModelError
 from toolchain.frontend.constants import (
     Resolved,
     learn_initializer,
@@ -23,14 +23,20 @@ from toolchain.frontend.constants import (
     operands_of,
 )
 from toolchain.frontend.dependence import dependent_nodes, ends_of
-from toolchain.frontend.functions import check_functions, check_windows
+from toolchain.frontend.functions import check_function, check_windows, is_function
 from toolchain.frontend.importing import (
     bind_batch,
     check_declared,
     require_importer,
     require_one_input,
 )
-from toolchain.frontend.model_file import ModelFile, check_model, read_file, require_plain
+from toolchain.frontend.model_file import (
+    ModelFile,
+    check_model,
+    check_node,
+    read_file,
+    require_plain,
+)
 from toolchain.frontend.node_importer import NodeImporter
 from toolchain.ir.ann import HostOp
 from toolchain.ir.graph import Graph
@@ -92,7 +98,6 @@ def survey_model(path: Path) -> Survey:
     survey = Survey(file, known, frozenset(node.name for node in nodes))
     for look in (
         partial(require_one_input, graph),
-        partial(check_functions, file.proto),
         partial(check_windows, nodes),
     ):
         _attempt(survey, look)
@@ -105,14 +110,17 @@ def survey_model(path: Path) -> Survey:
     for node in graph.node:
         _visit(survey, importer, node)
     survey.nodes, survey.host = importer.builder.nodes, importer.builder.tail
-    if survey.is_clear:
+    if not survey.refused and not survey.others:
         _attempt(survey, partial(_finish, survey, importer))
     return survey
 
 
 def _finish(survey: Survey, importer: NodeImporter) -> None:
+    """Look at the model as a whole, where no node by itself is in the way."""
     check_model(survey.file)
     check_declared(survey.file)
+    for node, value in survey.unreached.items():
+        raise ImportModelError(f"reads {value!r}, which nothing computes", node=node)
     survey.graph = importer.finish()
 
 
@@ -135,6 +143,10 @@ def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None
 
     def learn() -> None:
         require_plain(node, survey.file)
+        if is_function(node):
+            check_function(survey.file.proto, node)
+        else:
+            check_node(node, survey.file)
         learn_node(survey.known, node, survey.file, is_dependent=is_dependent)
 
     def make() -> None:

@@ -7,6 +7,9 @@ padding``. One of a single tap may have another stride: its input is thinned out
 
 Weights beyond 8 bits become digits, each read from a copy of the input that is shifted up by
 as many places as a byte has room for: ``w n = d0 n + d1 (n << s) + ...``
+
+A layer that joins channels one by one would fill its share of the kernel with zeros, so the
+population is cut into blocks of output channels, each of which reads its own input channels.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ WEIGHT_MAX = 127
 _COST_MAX = 4
 """How many times the multiplications the joined layer may have; then float32 is as fast."""
 
+_BLOCK = 32
+"""Output channels of a block; fewer do not fill the vectors of the kernel."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -36,29 +42,42 @@ class Part:
         source: Number of the layer whose input it is.
         shift: Places that the input is shifted up by.
         step: Vertical and horizontal step with which positions are taken.
+        channels: First channel, and the one behind the last; `None` for all.
     """
 
     source: int
     shift: int = 0
     step: Pair = (1, 1)
+    channels: Pair | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Joined:
-    """One layer that reads its parts side by side.
+class Block:
+    """Output channels that read their parts side by side.
 
     Attributes:
         parts: In the order of the input channels.
         weight: ``(out, in)`` or ``(out, in / groups, kernel_height, kernel_width)``, within
             +-127.
+    """
+
+    parts: tuple[Part, ...]
+    weight: IndexArray
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """One layer in place of several.
+
+    Attributes:
+        blocks: In the order of the output channels.
         stride: Of a convolution.
         padding: Likewise.
         dilation: Likewise.
         groups: Likewise.
     """
 
-    parts: tuple[Part, ...]
-    weight: IndexArray
+    blocks: tuple[Block, ...]
     stride: Pair = (1, 1)
     padding: Padding = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
@@ -87,11 +106,10 @@ def join(layers: Sequence[Layer], signals: Sequence[Signal]) -> Joined | None:
         for shift, digit in _digits(layer.weight, signal)
     ]
     joined = _joined_dense(pieces) if isinstance(layers[0], Dense) else _joined_conv(pieces)
-    if joined is None or joined.weight.size > _COST_MAX * sum(
-        layer.weight.size for layer in layers
-    ):
+    if joined is None:
         return None
-    return joined
+    cost = sum(block.weight.size for block in joined.blocks)
+    return joined if cost <= _COST_MAX * sum(layer.weight.size for layer in layers) else None
 
 
 def ungrouped(layer: Conv) -> Array:
@@ -121,13 +139,13 @@ def _digits(weight: Array, signal: Signal) -> list[tuple[int, Array]]:
 
 def _joined_dense(pieces: Sequence[_Piece]) -> Joined:
     weight = np.concatenate([piece.layer.weight for piece in pieces], axis=1)
-    return Joined(tuple(piece.part for piece in pieces), weight)
+    return Joined((Block(tuple(piece.part for piece in pieces), weight),))
 
 
 def _joined_conv(pieces: Sequence[_Piece]) -> Joined | None:
     if len(pieces) == 1:
         (piece,) = pieces
-        return _of_geometry((piece.part,), piece.layer.weight, _conv(piece))
+        return _of_geometry((Block((piece.part,), piece.layer.weight),), _conv(piece))
     if _differ(pieces):
         pieces = [_thinned(piece) for piece in pieces]
     if _differ(pieces):
@@ -152,7 +170,7 @@ def _joined_conv(pieces: Sequence[_Piece]) -> Joined | None:
     )
     whole = Conv(
         name="joined",
-        weight=np.concatenate(parts, axis=1),
+        weight=np.zeros((1, 1, rows, columns), np.int64),
         stride=first.stride,
         padding=(padding[0], padding[1]),
         dilation=(spacing_y, spacing_x),
@@ -160,7 +178,31 @@ def _joined_conv(pieces: Sequence[_Piece]) -> Joined | None:
     made = output_size(size, whole.kernel, whole.stride, whole.padding, whole.dilation)
     if made != out:
         return None
-    return _of_geometry(tuple(piece.part for piece in pieces), whole.weight, whole)
+    return _of_geometry(_blocks(pieces, parts), whole)
+
+
+def _blocks(pieces: Sequence[_Piece], weights: Sequence[IndexArray]) -> tuple[Block, ...]:
+    """Return the output channels of joined pieces, in blocks if some read their own inputs."""
+    outputs = len(weights[0])
+    own = [_conv(piece).groups == outputs for piece in pieces]
+    size = _BLOCK if any(own) else outputs
+    return tuple(
+        _block(pieces, weights, own, slice(start, min(start + size, outputs)))
+        for start in range(0, outputs, size)
+    )
+
+
+def _block(
+    pieces: Sequence[_Piece], weights: Sequence[IndexArray], own: Sequence[bool], rows: slice
+) -> Block:
+    parts, chosen = [], []
+    for piece, weight, reads_own in zip(pieces, weights, own, strict=True):
+        per_output = weight.shape[1] // len(weight)
+        channels = (rows.start * per_output, rows.stop * per_output)
+        reads_all = not reads_own or channels == (0, weight.shape[1])
+        parts.append(piece.part if reads_all else replace(piece.part, channels=channels))
+        chosen.append(weight[rows] if reads_all else weight[rows, slice(*channels)])
+    return Block(tuple(parts), np.concatenate(chosen, axis=1))
 
 
 def _conv(piece: _Piece) -> Conv:
@@ -169,8 +211,8 @@ def _conv(piece: _Piece) -> Conv:
     return piece.layer
 
 
-def _of_geometry(parts: tuple[Part, ...], weight: Array, of: Conv) -> Joined:
-    return Joined(parts, weight, of.stride, of.padding, of.dilation, of.groups)
+def _of_geometry(blocks: tuple[Block, ...], of: Conv) -> Joined:
+    return Joined(blocks, of.stride, of.padding, of.dilation, of.groups)
 
 
 def _differ(pieces: Sequence[_Piece]) -> bool:

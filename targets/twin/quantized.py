@@ -2,18 +2,18 @@
 
 ``QLinearConv`` and ``QLinearMatMul`` sum in 32-bit integers, multiply by a scale, round and
 saturate; `staircase` says when that is the count of a neuron. What is left to do is a limit at
-the highest level. A matrix product has no bias, so its input gets columns of ones and of the
-largest byte, and the bias is their weights.
+the highest level. A matrix product has no bias, so its input gets columns of ones and of large
+bytes, and the bias is their weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from targets.twin.joining import WEIGHT_MAX, Joined, Part, join
+from targets.twin.joining import WEIGHT_MAX, Block, Joined, Part, join
 from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.staircase import staircase_scale
 from targets.twin.sums import pads
@@ -23,6 +23,9 @@ from toolchain.ir.node import Array, IndexArray
 from toolchain.ir.snn import Spiking
 
 _SUM_MAX = 2**31 - 1
+
+_TOP = 127
+"""The larger constant; two products of it and a weight fit 16 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,7 @@ class Quantized:
         bias: ``(C,)``, initial potential included and half the threshold taken off.
         scale: ``(C,)``, of each channel.
         ones: Columns of ones behind the inputs of a dense layer.
-        tops: Columns of the largest byte behind those.
+        tops: Columns of `_TOP` behind those.
         largest: What no sum of the kernel exceeds in magnitude.
         largest_pair: What the sum of two products does not exceed; CPUs without instructions
             for dot products of bytes hold 32767.
@@ -73,51 +76,94 @@ def quantize(
     scale = staircase_scale(threshold, neurons.levels)
     if scale is None:
         return "a threshold that float32 is too short for"
-    return _checked(joined, bias, scale, signals[0].zero_point)
+    return _checked(joined, bias, scale, signals)
 
 
 def emit_quantized(
     writer: ModelWriter, form: Quantized, signals: Sequence[Signal], name: str
 ) -> str:
     """Write a population; what comes out is its counts, as yet without a limit."""
+    blocks, zero = form.joined.blocks, signals[0].zero_point
+    copies = {
+        part: _copied(writer, f"{name}/copy{number}", part, signals)
+        for number, part in enumerate(
+            dict.fromkeys(replace(part, channels=None) for b in blocks for part in b.parts)
+        )
+    }
+    outputs, first = [], 0
+    for number, block in enumerate(blocks):
+        rows = slice(first, first + len(block.weight))
+        within = name if len(blocks) == 1 else f"{name}/block{number}"
+        source = _side_by_side(writer, block, copies, within)
+        emit = _emit_product if block.weight.ndim == 2 else _emit_convolution
+        outputs.append(emit(writer, form, block, rows, source, zero, within))
+        first = rows.stop
+    return (
+        outputs[0]
+        if len(outputs) == 1
+        else writer.add("Concat", outputs, f"{name}/fired", axis=1)
+    )
+
+
+def _copied(writer: ModelWriter, name: str, part: Part, signals: Sequence[Signal]) -> str:
+    """Write what a part reads, thinned out and shifted."""
+    value = signals[part.source].value
+    if part.step != (1, 1):
+        value = writer.add(
+            "MaxPool", [value], f"{name}/thinned", kernel_shape=[1, 1], strides=list(part.step)
+        )
+    if part.shift:
+        places = writer.shared(part.shift, np.uint8)
+        value = writer.add("BitShift", [value, places], f"{name}/shifted", direction="LEFT")
+    return value
+
+
+def _side_by_side(
+    writer: ModelWriter, block: Block, copies: Mapping[Part, str], name: str
+) -> str:
+    """Write the inputs of a block one behind the other."""
+    read = []
+    for number, part in enumerate(block.parts):
+        value = copies[replace(part, channels=None)]
+        if part.channels is not None:
+            bounds = zip(("starts", "ends", "axes"), (*part.channels, 1), strict=True)
+            names = [
+                writer.constant(f"{name}/part{number}/{key}", [at], np.int64)
+                for key, at in bounds
+            ]
+            value = writer.add("Slice", [value, *names], f"{name}/part{number}")
+        read.append(value)
+    return read[0] if len(read) == 1 else writer.add("Concat", read, f"{name}/parts", axis=1)
+
+
+def _emit_product(
+    writer: ModelWriter,
+    form: Quantized,
+    block: Block,
+    rows: slice,
+    source: str,
+    zero: int,
+    name: str,
+) -> str:
+    for columns, byte in ((form.ones, 1 + zero), (form.tops, _TOP + zero)):
+        source = _with_columns(writer, f"{name}/byte{byte}", source, columns, byte)
+    weight = np.concatenate([block.weight, bias_columns(form)], axis=1)
+    names = [source, *_quantization(writer, form, weight.T, rows, zero, name)]
+    return writer.add("QLinearMatMul", names, f"{name}/fired")
+
+
+def _emit_convolution(
+    writer: ModelWriter,
+    form: Quantized,
+    block: Block,
+    rows: slice,
+    source: str,
+    zero: int,
+    name: str,
+) -> str:
     joined = form.joined
-    read = [
-        _part(writer, f"{name}/part{i}", part, signals) for i, part in enumerate(joined.parts)
-    ]
-    source = read[0] if len(read) == 1 else writer.add("Concat", read, f"{name}/parts", axis=1)
-    zero = signals[0].zero_point
-    one, none = writer.shared(1, np.float32), writer.shared(0, np.uint8)
-    scale = writer.constant(f"{name}/scale", form.scale, np.float32)
-    balanced = writer.constant(f"{name}/zero", np.zeros(len(form.scale)), np.int8)
-    if joined.weight.ndim == 2:
-        for columns, byte in ((form.ones, 1 + zero), (form.tops, BYTE_MAX)):
-            source = _with_columns(writer, f"{name}/{byte}", source, columns, byte)
-        weight = np.concatenate([joined.weight, bias_columns(form, zero)], axis=1)
-        weights = writer.constant(f"{name}/weight", weight.T, np.int8)
-        names = [
-            source,
-            one,
-            writer.shared(zero, np.uint8),
-            weights,
-            scale,
-            balanced,
-            one,
-            none,
-        ]
-        return writer.add("QLinearMatMul", names, f"{name}/fired")
-    weights = writer.constant(f"{name}/weight", joined.weight, np.int8)
-    added = writer.constant(f"{name}/bias", form.bias, np.int32)
-    names = [
-        source,
-        one,
-        writer.shared(zero, np.uint8),
-        weights,
-        scale,
-        balanced,
-        one,
-        none,
-        added,
-    ]
+    names = [source, *_quantization(writer, form, block.weight, rows, zero, name)]
+    names.append(writer.constant(f"{name}/bias", form.bias[rows], np.int32))
     return writer.add(
         "QLinearConv",
         names,
@@ -129,13 +175,29 @@ def emit_quantized(
     )
 
 
-def bias_columns(form: Quantized, zero_point: int) -> IndexArray:
+def _quantization(
+    writer: ModelWriter, form: Quantized, weight: Array, rows: slice, zero: int, name: str
+) -> list[str]:
+    """Return what quantized layers read behind their input: scales, zero points, weights."""
+    one, none = writer.shared(1, np.float32), writer.shared(0, np.uint8)
+    scale = form.scale[rows]
+    return [
+        one,
+        writer.shared(zero, np.uint8),
+        writer.constant(f"{name}/weight", weight, np.int8),
+        writer.constant(f"{name}/scale", scale, np.float32),
+        writer.constant(f"{name}/zero", np.zeros(len(scale)), np.int8),
+        one,
+        none,
+    ]
+
+
+def bias_columns(form: Quantized) -> IndexArray:
     """Return the weights ``(C, ones + tops)`` of the constant columns of a dense layer."""
-    top = BYTE_MAX - zero_point
-    many = np.rint(form.bias / top).astype(np.int64)
+    many = np.rint(form.bias / _TOP).astype(np.int64)
     columns = np.zeros((len(form.bias), form.ones + form.tops), np.int64)
     if form.ones:
-        columns[:, 0] = form.bias - many * top
+        columns[:, 0] = form.bias - many * _TOP
     for column in range(form.ones, columns.shape[1]):
         columns[:, column] = np.clip(many, -WEIGHT_MAX, WEIGHT_MAX)
         many = many - columns[:, column]
@@ -143,20 +205,30 @@ def bias_columns(form: Quantized, zero_point: int) -> IndexArray:
 
 
 def _checked(
-    joined: Joined, bias: IndexArray, scale: Array, zero_point: int
+    joined: Joined, bias: IndexArray, scale: Array, signals: Sequence[Signal]
 ) -> Quantized | str:
     """Return the form with the sums that its kernel may meet, or why it may not."""
     ones = tops = 0
-    if joined.weight.ndim == 2:
-        many = np.rint(bias / (BYTE_MAX - zero_point))
-        ones = int(np.any(bias != many * (BYTE_MAX - zero_point)))
+    if joined.blocks[0].weight.ndim == 2:
+        many = np.rint(bias / _TOP)
+        ones = int(np.any(bias != many * _TOP))
         tops = -int(-np.abs(many).max() // WEIGHT_MAX)
-    rows = np.abs(joined.weight).reshape(len(bias), -1)
-    sums = BYTE_MAX * (rows.sum(axis=1) + WEIGHT_MAX * (ones + tops)) + np.abs(bias)
-    if int(sums.max()) > _SUM_MAX:
-        return f"sums of up to {int(sums.max())}, and a kernel sums to {_SUM_MAX}"
-    widest = WEIGHT_MAX if ones + tops else int(rows.max())
-    return Quantized(joined, bias, scale, ones, tops, int(sums.max()), 2 * BYTE_MAX * widest)
+    rows = [np.abs(block.weight).reshape(len(block.weight), -1) for block in joined.blocks]
+    largest = max(int(row.sum(axis=1).max()) for row in rows)
+    largest = BYTE_MAX * (largest + WEIGHT_MAX * (ones + tops)) + int(np.abs(bias).max())
+    if largest > _SUM_MAX:
+        return f"sums of up to {largest}, and a kernel sums to {_SUM_MAX}"
+    bytes_read = [
+        (signals[part.source].high << part.shift) + signals[part.source].zero_point
+        for block in joined.blocks
+        for part in block.parts
+    ]
+    if ones + tops:
+        bytes_read.append(_TOP + signals[0].zero_point)
+    pair = (
+        2 * max(bytes_read) * max(WEIGHT_MAX * (ones + tops > 0), *(int(r.max()) for r in rows))
+    )
+    return Quantized(joined, bias, scale, ones, tops, largest, pair)
 
 
 def _bias(neurons: Spiking, layers: Sequence[Layer]) -> IndexArray | None:
@@ -172,18 +244,6 @@ def _bias(neurons: Spiking, layers: Sequence[Layer]) -> IndexArray | None:
 
 def _per_channel(value: Array, channels: int) -> IndexArray:
     return np.broadcast_to(np.ravel(value).astype(np.int64), channels)
-
-
-def _part(writer: ModelWriter, name: str, part: Part, signals: Sequence[Signal]) -> str:
-    value = signals[part.source].value
-    if part.step != (1, 1):
-        value = writer.add(
-            "MaxPool", [value], f"{name}/thinned", kernel_shape=[1, 1], strides=list(part.step)
-        )
-    if part.shift:
-        places = writer.shared(part.shift, np.uint8)
-        value = writer.add("BitShift", [value, places], f"{name}/shifted", direction="LEFT")
-    return value
 
 
 def _with_columns(writer: ModelWriter, name: str, source: str, columns: int, byte: int) -> str:

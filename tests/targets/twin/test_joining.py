@@ -19,14 +19,28 @@ def conv(shape, **geometry):
 
 def joined_sum(joined, inputs):
     """Return what the joined layer makes of what the layers read."""
-    read = [
-        inputs[part.source][:, :, :: part.step[0], :: part.step[1]] << part.shift
-        for part in joined.parts
-    ]
-    x = np.concatenate(read, axis=1)
-    return convolve(
-        x, joined.weight, joined.stride, joined.padding, joined.dilation, joined.groups
-    )
+    return np.concatenate([block_sum(joined, block, inputs) for block in joined.blocks], axis=1)
+
+
+def block_sum(joined, block, inputs):
+    geometry = joined.stride, joined.padding, joined.dilation, joined.groups
+    return convolve(read_by(block, inputs), block.weight, *geometry)
+
+
+def read_by(block, inputs):
+    read = []
+    for part in block.parts:
+        x = inputs[part.source][:, slice(*(part.channels or (None, None)))] << part.shift
+        read.append(x if part.step == (1, 1) else x[:, :, :: part.step[0], :: part.step[1]])
+    return np.concatenate(read, axis=1)
+
+
+def parts_of(joined):
+    return [part for block in joined.blocks for part in block.parts]
+
+
+def largest_weight(joined):
+    return max(int(np.abs(block.weight).max()) for block in joined.blocks)
 
 
 def sum_of(layers, inputs):
@@ -43,6 +57,10 @@ def signals_of(inputs, high=15):
 SAME = {"padding": ((1, 1), (1, 1))}
 CASES = {
     "a skip": (conv((4, 3, 3, 3), **SAME), conv((4, 1, 1, 1), groups=4)),
+    "a skip of many channels": (
+        conv((70, 16, 3, 3), **SAME),
+        conv((70, 2, 1, 1), groups=70),
+    ),
     "two kernels": (conv((4, 3, 3, 3), **SAME), conv((4, 2, 5, 1), padding=((2, 2), (0, 0)))),
     "spacings": (
         conv((4, 3, 3, 3), padding=((2, 2), (2, 2)), dilation=(2, 2)),
@@ -75,7 +93,7 @@ def test_it_gives_the_sum_of_the_layers(case):
     joined = join(layers, signals_of(inputs))
 
     np.testing.assert_array_equal(joined_sum(joined, inputs), sum_of(layers, inputs))
-    assert np.abs(joined.weight).max() <= 127
+    assert largest_weight(joined) <= 127
 
 
 @pytest.mark.parametrize(
@@ -88,9 +106,9 @@ def test_weights_beyond_8_bits_become_digits(high, largest, parts):
     joined = join([layer], signals_of([x], high))
 
     np.testing.assert_array_equal(joined_sum(joined, [x]), sum_of([layer], [x]))
-    assert len(joined.parts) == parts
-    assert np.abs(joined.weight).max() <= 127
-    assert all((high << part.shift) <= 255 for part in joined.parts)
+    assert len(parts_of(joined)) == parts
+    assert largest_weight(joined) <= 127
+    assert all((high << part.shift) <= 255 for part in parts_of(joined))
 
 
 def test_dense_layers_read_their_inputs_side_by_side():
@@ -99,9 +117,9 @@ def test_dense_layers_read_their_inputs_side_by_side():
 
     joined = join(layers, signals_of(inputs))
 
-    read = [inputs[part.source] << part.shift for part in joined.parts]
+    (block,) = joined.blocks
     wanted = sum(x @ layer.weight.T for layer, x in zip(layers, inputs, strict=True))
-    np.testing.assert_array_equal(np.concatenate(read, axis=1) @ joined.weight.T, wanted)
+    np.testing.assert_array_equal(read_by(block, inputs) @ block.weight.T, wanted)
 
 
 def test_sizes_that_differ_are_not_joined():
@@ -114,3 +132,16 @@ def test_what_would_cost_more_than_float32_is_not_joined():
     wide = Conv(name="c", weight=np.full((8, 8, 1, 1), 127 * 40))
 
     assert join([wide], [Signal("a", (8, 4, 4), 0, 255)]) is None
+
+
+def test_channels_that_are_joined_one_by_one_are_read_in_blocks():
+    layers = [conv((70, 16, 3, 3), **SAME), conv((70, 1, 1, 1), groups=70)]
+
+    joined = join(layers, [Signal("a", (16, 6, 6), 0, 15), Signal("b", (70, 6, 6), 0, 15)])
+
+    assert [block.weight.shape[:2] for block in joined.blocks] == [(32, 48), (32, 48), (6, 22)]
+    assert [part.channels for part in parts_of(joined) if part.source == 1] == [
+        (0, 32),
+        (32, 64),
+        (64, 70),
+    ]

@@ -241,7 +241,10 @@ def test_what_preparation_leaves_over_is_named_by_its_onnx_node(checked):
             [first] a = Conv <kernel_shape = [1, 1]> (x, w1)
             [act] b = Relu(a)
             [uneven] c = Mul(b, s)
-            [last] y = Conv <kernel_shape = [2, 2]> (c, w2)
+            [second] d = Conv <kernel_shape = [1, 1]> (c, w1)
+            [act2] e = Relu(d)
+            [uneven2] f = Mul(e, s)
+            [last] y = Conv <kernel_shape = [2, 2]> (f, w2)
         }""",
         w1=np.ones((1, 1, 1, 1), np.float32),
         w2=np.ones((1, 1, 2, 2), np.float32),
@@ -249,11 +252,11 @@ def test_what_preparation_leaves_over_is_named_by_its_onnx_node(checked):
     )
 
     assert code == 4
-    (obstacle,) = found["obstacles"]
-    assert (obstacle["stage"], obstacle["node"]) == ("verify", "uneven")
-    assert verdicts(found) == {
-        "first": "on chip", "act": "on chip", "uneven": "stopped", "last": "on chip"
-    }  # fmt: skip
+    stopped = [(obstacle["stage"], obstacle["node"]) for obstacle in found["obstacles"]]
+    assert stopped == [("verify", "uneven"), ("verify", "uneven2")]
+    assert [name for name, verdict in verdicts(found).items() if verdict != "on chip"] == [
+        "uneven", "uneven2"
+    ]  # fmt: skip
     assert found["capacity"] is None
 
 
@@ -268,6 +271,44 @@ def test_a_second_input_and_output_do_not_hide_the_rest(checked):
 
     assert {"first", "second"} <= {obstacle["node"] for obstacle in found["obstacles"]}
     assert len(found["obstacles"]) >= 3
+
+
+def test_a_node_that_is_written_out_in_several_has_one_verdict(checked):
+    scale, zero = np.array(0.5, np.float32), np.array(0, np.uint8)
+
+    code, found = checked(
+        """net (float[N, 4] x) => (float[N, 3] y) {
+            [begin] q = QuantizeLinear(x, s, z)
+            [product] p = QLinearMatMul(q, s, z, w, s, z, s, z)
+            [end] y = DequantizeLinear(p, s, z)
+        }""",
+        "--tagged",
+        "tagged.onnx",
+        s=scale,
+        z=zero,
+        w=np.ones((4, 3), np.uint8),
+    )
+
+    assert [node["operator"] for node in found["nodes"]] == [
+        "QuantizeLinear", "QLinearMatMul", "DequantizeLinear"
+    ]  # fmt: skip
+    assert found["nodes"][1]["multiply_accumulates"] == 4 * 3
+    assert {obstacle["node"] for obstacle in found["obstacles"]} <= {"begin", "product", "end"}
+    assert "snn-compile.verdict" in metadata("tagged.onnx")["product"]
+    assert code in (0, 4)
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2], [0, 1, 1, 2]])
+def test_a_model_whose_nodes_are_out_of_order_is_in_the_way_of_itself(workplace, capsys, order):
+    model = onnx.load("net.onnx")
+    nodes = [model.graph.node[index] for index in order]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+    (workplace.path / "net.onnx").write_bytes(model.SerializeToString())
+
+    assert main(["check", "net.onnx"]) == 4
+    assert "stopped: import" in capsys.readouterr().out
 
 
 def test_a_network_that_is_larger_than_a_chip_is_told_so(checked):

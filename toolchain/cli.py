@@ -39,6 +39,14 @@ COMMANDS = {
 }
 """What ``snn-compile NAME`` does, by name."""
 
+_LIMITS = (
+    ("--max-bytes", 2**31 - 1, "largest model, with its weights"),
+    ("--max-nodes", 20_000, "nodes of the model"),
+    ("--max-elements", 2**27, "elements of all values of one sample together"),
+    ("--max-seconds", 3600, "time that all of it may take"),
+)
+"""What a stranger's file may ask for; a test compares the defaults with the pipeline's."""
+
 _DESCRIPTION = """\
 Compile a trained network from ONNX to a spiking network, and check every stage
 against the one before."""
@@ -158,6 +166,9 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="folder of the build, replaced as a whole (default: build/MODEL-TARGET)",
     )
+    for option, largest, what in _LIMITS:
+        about = f"{what} (default: {largest})"
+        add(option, type=_above_zero, default=largest, metavar="N", help=about)
     add("--dump-after", metavar="PASS", help="print the network as it is after this pass")
     add("--json", action="store_true", help="print report.json instead of the summary")
     add("--quiet", action="store_true", help="print nothing but errors")
@@ -169,6 +180,12 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
 def _commands() -> str:
     lines = [f"  {name:8} {purpose}" for name, purpose in COMMANDS.items()]
     return "\n".join(["commands, each with a --help of its own:", *lines])
+
+
+def _above_zero(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number above 0")
+    return int(word)
 
 
 def _levels(word: str) -> int | None:

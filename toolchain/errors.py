@@ -206,6 +206,22 @@ class TrainingError(CompileError):
     stage = "train"
 
 
+class TimeLimitError(CompileError):
+    """The compilation takes longer than it may.
+
+    Why:
+        A model is a stranger's file, and a few nodes can ask for work without end. What takes
+        long in an honest one is the verification: every sample runs through every stage.
+
+    Ways out:
+        - Allow more time with ``--max-seconds``.
+        - Give fewer samples with ``--test``, or write fewer formats with ``--format``.
+    """
+
+    code = "SNN-TIME"
+    stage = "time"
+
+
 class OutputFolderError(CompileError):
     """The output folder cannot be written, or holds something that is not a build.
 

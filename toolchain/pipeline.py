@@ -34,6 +34,7 @@ from toolchain.ir.size import count_neurons, count_synapses
 from toolchain.ir.snn import LmHt, Spiking
 from toolchain.ir.text import print_graph
 from toolchain.ir.verify import accounted
+from toolchain.limits import DEFAULT, Deadline, Limits
 from toolchain.mapping import MAPPINGS
 from toolchain.metrics import agreement
 from toolchain.report import Report, as_json
@@ -91,6 +92,10 @@ class Options:
         reparameterization: ``exact``, or ``uniform`` to measure beside it what the way of the
             LM-HT paper would have changed. What is built is exact either way.
         dump_after: Name of a pass or phase whose graph is dumped; `None` for none.
+        max_bytes: Bytes of the model with its weights.
+        max_nodes: Nodes of the model.
+        max_elements: Elements of all values of one sample together; see `limits.Limits`.
+        max_seconds: Time that the compilation may take, verification included.
     """
 
     model: Path
@@ -104,6 +109,17 @@ class Options:
     output: Path | None = None
     dump_after: str | None = None
     reparameterization: str = EXACT
+    max_bytes: int = DEFAULT.model_bytes
+    max_nodes: int = DEFAULT.nodes
+    max_elements: int = DEFAULT.elements
+    max_seconds: float = 3600.0
+
+    @property
+    def limits(self) -> Limits:
+        """On the size of the model."""
+        return Limits(
+            model_bytes=self.max_bytes, nodes=self.max_nodes, elements=self.max_elements
+        )
 
 
 def compile_model(
@@ -132,13 +148,14 @@ def compile_stages(options: Options, *, progress: Progress = lambda *_: None) ->
         CompileError: It cannot be compiled as asked.
     """
     compilation = _Compilation(options, progress, lambda _: None)
-    model = import_model(options.model)
+    model = compilation.import_model()
     return compilation.stages(model, compilation.calibration_samples(model), None)
 
 
 class _Compilation:
     def __init__(self, options: Options, progress: Progress, dump: Dump) -> None:
-        self.options, self.progress, self.dump = options, progress, dump
+        self.options, self.dump = options, dump
+        self._told, self._deadline = progress, Deadline(options.max_seconds)
         self.target: Target = TARGETS[options.target]
         self.formats = options.formats or self.target.formats
         for name in self.formats:
@@ -151,12 +168,24 @@ class _Compilation:
         self.warnings: list[str] = []
         _require_known(options.dump_after)
 
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Tell how far it is, unless the time is up."""
+        self._deadline.check(stage)
+        self._told(stage, done, total)
+
+    def import_model(self) -> ImportedModel:
+        """Import the model."""
+        options = self.options
+        return import_model(
+            options.model, options.limits, lambda node: self._deadline.check(repr(node))
+        )
+
     def run(self) -> Report:
         """Compile, write and verify."""
         options = self.options
         require_replaceable(self.folder)
         self.progress("import", 0, 1)
-        model = import_model(options.model)
+        model = self.import_model()
         calibration = self.calibration_samples(model)
         test = calibration
         if options.test is not None:
@@ -244,6 +273,7 @@ class _Compilation:
         dumped = None
         for name, after in run_phase(graph, phase, context):
             graph = after
+            self._deadline.check(name)
             if name == self.options.dump_after:
                 dumped = after
         if dumped is None and self._asks_for_pass_of(phase):

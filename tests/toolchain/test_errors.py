@@ -27,6 +27,7 @@ STAGES = {
     "EmitError": "emit",
     "TrainingError": "train",
     "OutputFolderError": "write",
+    "TimeLimitError": "time",
     "UnknownNameError": "look-up",
     "WorkerError": "workers",
     "MissingDependencyError": "environment",

@@ -23,14 +23,9 @@ from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.functions import function_types, is_function
 from toolchain.frontend.model_file import ModelFile, schema_of
 from toolchain.ir.node import Array
+from toolchain.limits import Limits
 from toolchain.ops import FOLDED
 from toolchain.ops._call import dtype_name
-
-LARGEST_ELEMENTS = 2**27
-"""Elements of one value that are supported."""
-
-_LARGEST_TOGETHER = 2**28
-"""Elements of all computed constants together that are supported."""
 
 _LARGEST_RANK = 32
 """Axes of one value that are supported: as many as NumPy's arrays have in every version."""
@@ -216,7 +211,7 @@ def _fold(
     if node.op_type in ("Shape", "Size") and node.input[0] not in known.constants:
         _learn(known, node.output[0], _shape_array(known, node))
     else:
-        _check_work(known, node)
+        _check_work(known, node, file.limits)
         for name, array in _evaluate(known, node, file).items():
             _learn(known, name, array)
     made = sum(known.constants[name].size for name in node.output if name)
@@ -236,20 +231,21 @@ def _shape_array(known: Resolved, node: onnx.NodeProto) -> Array:
     return np.array(shape[limits.get("start", 0) : limits.get("end", len(shape))], np.int64)
 
 
-def _check_work(known: Resolved, node: onnx.NodeProto) -> None:
+def _check_work(known: Resolved, node: onnx.NodeProto, limits: Limits) -> None:
     """Refuse a node that would make more elements than are left, or multiply too long."""
+    most = limits.elements
     shapes = [known.shape(name) for name in node.output if name]
     made = math.inf if None in shapes else sum(math.prod(shape or ()) for shape in shapes)
     work = made
     if node.op_type in ("MatMul", "Gemm"):
         work *= max(known.constants[node.input[0]].shape, default=1) / _PRODUCTS_PER_ELEMENT
-    if max(made, work) > min(LARGEST_ELEMENTS, _LARGEST_TOGETHER - _made(known)):
+    if max(made, work) > min(most, 2 * most - _made(known)):
         amount = "an unknown number of" if made == math.inf else str(made)
         raise ImportModelError(
-            f"{node.op_type} makes a constant of {amount} elements; {LARGEST_ELEMENTS} are "
-            f"computed on import at most, {_LARGEST_TOGETHER} together",
+            f"{node.op_type} makes a constant of {amount} elements; {most} are computed on "
+            f"import at most, {2 * most} together",
             node=node.name,
-            hint="fold constants when exporting",
+            hint="fold constants when exporting, or raise the limit with --max-elements",
         )
 
 

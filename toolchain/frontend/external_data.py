@@ -9,9 +9,12 @@ import onnx
 import onnx.numpy_helper
 
 from toolchain.errors import ImportModelError
+from toolchain.limits import BYTES_MAX
 
 
-def load_external_data(model: onnx.ModelProto, path: Path) -> list[Path]:
+def load_external_data(
+    model: onnx.ModelProto, path: Path, *, largest_bytes: int = BYTES_MAX
+) -> list[Path]:
     """Move the elements of all tensors into the model.
 
     A model is a stranger's file: what it names must lie in its own folder, by a relative path
@@ -20,26 +23,39 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> list[Path]:
     Args:
         model: Is changed.
         path: Where it was read from.
+        largest_bytes: That the files may have together.
 
     Returns:
         The files read, in the order of their names.
 
     Raises:
-        ImportModelError: A file is outside, missing or too short; it names the tensor.
+        ImportModelError: A file is outside, missing, too short or too large; it names the
+            tensor.
     """
     folder = path.parent.resolve()
-    files = set()
+    files: set[Path] = set()
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
         file = _inside(folder, entries.get("location", ""), tensor.name)
+        files.add(file)
+        _require_few_bytes(files, largest_bytes, tensor.name)
         tensor.raw_data = _read(file, entries, tensor)
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
         _check_size(tensor, file)
-        files.add(file)
     return sorted(files)
+
+
+def _require_few_bytes(files: set[Path], largest_bytes: int, tensor: str) -> None:
+    size = sum(file.stat().st_size for file in files)
+    if size > largest_bytes:
+        raise ImportModelError(
+            f"has its data in files of {size} bytes; {largest_bytes} are read",
+            node=tensor,
+            hint="raise the limit with --max-bytes, if you trust the model",
+        )
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import onnx.helper
 import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend.constants import LARGEST_ELEMENTS, resolve
+from toolchain.frontend.constants import resolve
 from toolchain.frontend.dependence import dependent_nodes, ends_of
 from toolchain.frontend.functions import check_windows, importer_name
 from toolchain.frontend.model_file import ModelFile, read_model
 from toolchain.frontend.node_importer import NodeImporter
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Shape
+from toolchain.limits import DEFAULT, Limits
 from toolchain.ops import IMPORTERS
 from toolchain.ops._call import dtype_name
 
@@ -65,21 +67,27 @@ class ImportedModel:
     model_bytes: bytes
 
 
-def import_model(path: Path) -> ImportedModel:
+def import_model(
+    path: Path,
+    limits: Limits = DEFAULT,
+    check_time: Callable[[str], None] = lambda _: None,
+) -> ImportedModel:
     """Read an ONNX model and say it in primitives.
 
     Args:
         path: Of the model; weights may be in files in the same folder.
+        limits: On its size.
+        check_time: Is told the name of each node before it is imported, and may raise.
 
     Raises:
         ImportModelError: It is no model that can be read, or it is inconsistent; it names the
             file, node or initializer.
         UnsupportedOpError: A node cannot be said in primitives; it names the node.
     """
-    file = read_model(Path(path))
+    file = read_model(Path(path), limits)
     graph = file.proto.graph
     require_one_input(graph)
-    sample, has_fixed_batch = bind_batch(graph, file.path)
+    sample, has_fixed_batch = bind_batch(graph, file.path, limits)
     dependent = dependent_nodes(graph, sample.name)
     for problem in ends_of(graph, dependent):
         raise problem
@@ -90,6 +98,7 @@ def import_model(path: Path) -> ImportedModel:
     check_declared(file)
     importer = NodeImporter(file, sample.name, dependent, known)
     for node in dependent:
+        check_time(node.name)
         importer.visit(node)
     nodes = importer.finish()
     output_name = graph.output[0].name
@@ -130,7 +139,9 @@ def require_one_input(graph: onnx.GraphProto) -> None:
         )
 
 
-def bind_batch(graph: onnx.GraphProto, path: Path) -> tuple[onnx.ValueInfoProto, bool]:
+def bind_batch(
+    graph: onnx.GraphProto, path: Path, limits: Limits = DEFAULT
+) -> tuple[onnx.ValueInfoProto, bool]:
     """Return the first input with a batch axis of length 1, and whether it has that anyway.
 
     Raises:
@@ -167,11 +178,11 @@ def bind_batch(graph: onnx.GraphProto, path: Path) -> tuple[onnx.ValueInfoProto,
             node=sample.name,
             hint=_FIX_SHAPE,
         )
-    if math.prod(size.dim_value for size in rest) > LARGEST_ELEMENTS:
+    if math.prod(size.dim_value for size in rest) > limits.elements:
         raise ImportModelError(
-            f"has shape {_shown(tensor)}; {LARGEST_ELEMENTS} elements are supported",
+            f"has shape {_shown(tensor)}; {limits.elements} elements are supported",
             node=sample.name,
-            hint="use a smaller input",
+            hint="use a smaller input, or raise the limit with --max-elements",
         )
     has_fixed_batch = batch.dim_value == 1
     batch.dim_value = 1

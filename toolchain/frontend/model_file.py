@@ -18,9 +18,9 @@ from toolchain.frontend.external_data import load_external_data
 from toolchain.frontend.functions import check_functions, function_schema, is_function
 from toolchain.frontend.qonnx import QONNX
 from toolchain.frontend.qoperators import QOPERATORS
+from toolchain.limits import BYTES_MAX, DEFAULT, Limits
 
 OLDEST_OPSET = 7
-_LARGEST_BYTES = 2**31 - 1
 _OWN_DOMAINS = ("", "ai.onnx")
 _SIZES = ("dilations", "group", "kernel_shape", "strides")
 
@@ -37,6 +37,7 @@ class ModelFile:
         opset: Version of the ONNX operators.
         source: The model as onnxruntime can run it: what ``proto`` was made of, but for
             quantizers that it does not know.
+        limits: What may be made of it.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class ModelFile:
     sha256: str
     opset: int
     source: onnx.ModelProto
+    limits: Limits = DEFAULT
 
     @cached_property
     def functions(self) -> frozenset[tuple[str, str]]:
@@ -51,7 +53,7 @@ class ModelFile:
         return frozenset((function.domain, function.name) for function in self.proto.functions)
 
 
-def read_model(path: Path) -> ModelFile:
+def read_model(path: Path, limits: Limits = DEFAULT) -> ModelFile:
     """Read a model with the data in files next to it, and refuse nodes that are not plain.
 
     Raises:
@@ -60,7 +62,7 @@ def read_model(path: Path) -> ModelFile:
         UnsupportedOpError: A node is neither one of ONNX's own plain operators nor one of our
             functions; it names the node.
     """
-    file = read_file(path)
+    file = read_file(path, limits)
     for node in file.proto.graph.node:
         require_plain(node, file)
     check_functions(file.proto)
@@ -68,14 +70,14 @@ def read_model(path: Path) -> ModelFile:
     return file
 
 
-def read_file(path: Path) -> ModelFile:
+def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
     """Read a model with the data in files next to it, whatever its nodes are.
 
     Raises:
         ImportModelError: It is no ONNX model, too old, too new or too large; it names the file.
         UnsupportedOpError: An operator of a quantized model is not as it should be.
     """
-    content = _bytes(path)
+    content = _bytes(path, limits.model_bytes)
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
@@ -87,8 +89,15 @@ def read_file(path: Path) -> ModelFile:
         ) from None
     if not model.ir_version or not model.graph.node:
         raise ImportModelError("is not an ONNX model, or has no nodes", node=str(path))
+    if not 0 < model.ir_version <= onnx.IR_VERSION:
+        raise ImportModelError(
+            f"is of version {model.ir_version} of the format; up to {onnx.IR_VERSION} is read",
+            node=str(path),
+            hint="install a newer onnx",
+        )
     if not model.graph.output:
         raise ImportModelError("has no output", node=str(path))
+    _require_few_nodes(model, path, limits)
     if not _is_text(model):
         raise ImportModelError("holds names that are not UTF-8 text", node=str(path))
     opset = _opset(model, path)
@@ -96,17 +105,31 @@ def read_file(path: Path) -> ModelFile:
     if model.graph.sparse_initializer:
         sparse = model.graph.sparse_initializer[0].values.name
         raise ImportModelError("is sparse; only dense initializers are supported", node=sparse)
-    external = load_external_data(model, path)
-    if model.ByteSize() > _LARGEST_BYTES:
-        raise ImportModelError(
-            f"has {model.ByteSize()} bytes; up to {_LARGEST_BYTES} are supported",
-            node=str(path),
-        )
+    external = load_external_data(model, path, largest_bytes=limits.model_bytes)
+    _require_few_bytes(model.ByteSize(), limits.model_bytes, path)
     digest = hashlib.sha256(content)
     for file in external:
         digest.update(file.read_bytes())
     source = expand(model, QONNX)
-    return ModelFile(path, expand(source, QOPERATORS), digest.hexdigest(), opset, source)
+    plain = expand(source, QOPERATORS)
+    return ModelFile(path, plain, digest.hexdigest(), opset, source, limits)
+
+
+def _require_few_nodes(model: onnx.ModelProto, path: Path, limits: Limits) -> None:
+    count = len(model.graph.node)
+    if count > limits.nodes:
+        raise ImportModelError(
+            f"has {count} nodes; {limits.nodes} are read",
+            node=str(path),
+            hint="raise the limit with --max-nodes, if you trust the model",
+        )
+
+
+def _require_few_bytes(size: int, largest: int, path: Path) -> None:
+    if size > min(largest, BYTES_MAX):
+        raise ImportModelError(
+            f"has {size} bytes; up to {min(largest, BYTES_MAX)} are supported", node=str(path)
+        )
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
@@ -173,17 +196,13 @@ def _is_text(message: Message) -> bool:
     return True
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, largest: int) -> bytes:
     try:
         if not path.is_file():
             raise ImportModelError(
                 "is a folder" if path.is_dir() else "there is no such file", node=str(path)
             )
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise ImportModelError(
-                f"has {path.stat().st_size} bytes; up to {_LARGEST_BYTES} are supported",
-                node=str(path),
-            )
+        _require_few_bytes(path.stat().st_size, largest, path)
         return path.read_bytes()
     except OSError as error:
         raise ImportModelError(

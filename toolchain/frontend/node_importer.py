@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend.constants import LARGEST_ELEMENTS, Resolved
+from toolchain.frontend.constants import Resolved
 from toolchain.frontend.dependence import count_readers
 from toolchain.frontend.functions import EXIT, importer_name, is_exit
 from toolchain.frontend.model_file import ModelFile, schema_of
@@ -40,6 +40,7 @@ class NodeImporter:
         self._file, self._known = file, known
         self._readers = count_readers(file.proto.graph, nodes)
         self._averaged: set[str] = set()
+        self._elements = 0
         self.builder = GraphBuilder(taken=[node.name for node in file.proto.graph.node])
         self.values: dict[str, Value] = {}
         self.enter(sample)
@@ -123,19 +124,20 @@ class NodeImporter:
         if not is_needed and shape is None:
             return ()
         if shape is None or 0 in shape:
-            read = next(name for name in node.input if name in self.values)
+            read = next((name for name in node.input if name in self.values), "")
             raise ImportModelError(
                 f"{node.op_type} has an output whose shape does not follow from that of its "
                 f"input, {self._known.shape(read)}",
                 node=node.name,
                 hint="use a larger input or a smaller kernel, and fixed shapes",
             )
-        if math.prod(shape) > LARGEST_ELEMENTS:
+        self._elements += math.prod(shape)
+        if self._elements > self._file.limits.elements:
             raise ImportModelError(
                 f"{node.op_type} makes {math.prod(shape)} elements of one sample; "
-                f"{LARGEST_ELEMENTS} are supported",
+                f"{self._file.limits.elements} are supported for all nodes together",
                 node=node.name,
-                hint="use a smaller input",
+                hint="use a smaller input, or raise the limit with --max-elements",
             )
         return shape[1:]
 

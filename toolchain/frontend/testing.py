@@ -16,6 +16,7 @@ import onnx.parser
 from toolchain.frontend.importing import ImportedModel, import_model
 from toolchain.ir.reference import run
 from toolchain.ir.verify import verify
+from toolchain.limits import DEFAULT, Limits
 from toolchain.onnx_functions import DOMAIN, DOMAIN_VERSION, OPSET, functions
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -59,12 +60,12 @@ def import_text(text: str, *, opset: int = 17, **weights: Array) -> ImportedMode
     return import_proto(text_model(text, opset=opset, **weights))
 
 
-def import_proto(model: onnx.ModelProto) -> ImportedModel:
-    """Return what a model is imported as."""
+def import_proto(model: onnx.ModelProto, limits: Limits = DEFAULT) -> ImportedModel:
+    """Return what a model is imported as, within limits on its size."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        return import_model(path)
+        return import_model(path, limits)
 
 
 def run_onnxruntime(model: ImportedModel, x: Array) -> Array:

@@ -78,9 +78,15 @@ def nudge_attribute(random: Random, model: onnx.ModelProto, _: Path) -> None:
     single = [a for n in model.graph.node for a in n.attribute if a.type == a.INT]
     if lists and (random.random() < 0.7 or not single):
         attribute = random.choice(lists)
-        attribute.ints[random.randrange(len(attribute.ints))] += random.choice((-1, 1, 2))
+        index = random.randrange(len(attribute.ints))
+        attribute.ints[index] = _near(random, attribute.ints[index])
     elif single:
-        random.choice(single).i += random.choice((-2, -1, 1, 2))
+        attribute = random.choice(single)
+        attribute.i = _near(random, attribute.i)
+
+
+def _near(random: Random, number: int) -> int:
+    return max(WHOLE[0], min(WHOLE[-1], number + random.choice((-2, -1, 1, 2))))
 
 
 _LISTS = (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS)

@@ -39,7 +39,7 @@ def convolutional(writer: Writer) -> onnx.ModelProto:
         width = writer.between(2, 6)
         if writer.between(0, 3) == 0:
             x = writer.node("Pad", x, writer.whole(0, 0, 1, 0, 0, 0, 0, 1))
-            size = {"pads": [1, 0, 1, 2], "kernel_shape": [4, 4]}
+            size: dict[str, Any] = {"pads": [1, 0, 1, 2], "kernel_shape": [4, 4]}
             x = writer.node("Conv", x, writer.weight(width, channels, 4, 4), **size)
         else:
             x = writer.convolution(x, channels, width)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Literal, Union
 
 import numpy as np
@@ -21,14 +21,14 @@ def misfit(instance: Any) -> str | None:
     Args:
         instance: Of a dataclass.
     """
-    hints = _hints(type(instance))
+    hints = _hints(instance.__class__)
     fields = dataclasses.fields(instance)
     wrong = (f.name for f in fields if not _fits(getattr(instance, f.name), hints[f.name]))
     return next(wrong, None)
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: Hashable) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 

@@ -118,8 +118,7 @@ class Call:
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return an attribute that is a list of numbers, empty where it is absent."""
-        found = self._attribute(key, (), onnx.AttributeProto.FLOATS)
-        return tuple(float(element) for element in found)
+        return tuple(map(float, self._attribute(key, (), onnx.AttributeProto.FLOATS)))
 
     def _attribute(self, key: str, default: Any, kind: int) -> Any:
         self._known.add(key)

@@ -5,7 +5,6 @@ import onnx
 import pytest
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend import constants
 from toolchain.frontend.testing import (
     check_against_onnxruntime,
     import_proto,
@@ -14,6 +13,7 @@ from toolchain.frontend.testing import (
     text_model,
 )
 from toolchain.ir.ann import Dense
+from toolchain.limits import Limits
 
 ADD = "net (float[N, 3] x) => (float[N, 3] y) {{ {} [add] y = Add (x, c) }}"
 
@@ -143,34 +143,34 @@ def test_a_few_bytes_cannot_ask_for_all_memory(lines, amount):
 
     assert str(error.value) == (
         f"import at 'big': {lines.split()[3]} makes a constant of {amount} elements; "
-        f"{constants.LARGEST_ELEMENTS} are computed on import at most\n"
-        "  hint: fold constants when exporting"
+        f"{2**27} are computed on import at most, {2**28} together\n"
+        "  hint: fold constants when exporting, or raise the limit with --max-elements"
     )
 
 
-def test_many_constants_share_one_limit(monkeypatch):
-    monkeypatch.setattr(constants, "LARGEST_ELEMENTS", 10)
+def test_many_constants_share_one_limit():
+    model = text_model(
+        """net (float[N, 3] x) => (float[N, 3] y) {
+            [a] a = Neg (six)  [b] b = Neg (six)  [c] c = Neg (six)  y = Relu (x) }""",
+        six=small_integers(6),
+    )
 
     with pytest.raises(ImportModelError) as error:
-        import_text(
-            """net (float[N, 3] x) => (float[N, 3] y) {
-                [a] a = Neg (six)  [b] b = Neg (six)  y = Relu (x) }""",
-            six=small_integers(6),
-        )
+        import_proto(model, Limits(elements=8))
 
-    assert error.value.node == "b"
+    assert error.value.node == "c"
 
 
-def test_long_multiplications_count(monkeypatch):
-    monkeypatch.setattr(constants, "LARGEST_ELEMENTS", 1000)
+def test_long_multiplications_count():
+    model = text_model(
+        """net (float[N, 3] x) => (float[N, 3] y) {
+            [mm] a = MatMul (wide, tall)  y = Relu (x) }""",
+        wide=small_integers(20, 400),
+        tall=small_integers(400, 20),
+    )
 
     with pytest.raises(ImportModelError) as error:
-        import_text(
-            """net (float[N, 3] x) => (float[N, 3] y) {
-                [mm] a = MatMul (wide, tall)  y = Relu (x) }""",
-            wide=small_integers(20, 400),
-            tall=small_integers(400, 20),
-        )
+        import_proto(model, Limits(elements=1000))
 
     assert error.value.node == "mm"
 

@@ -133,7 +133,7 @@ def test_more_elements_than_any_machine_holds_are_refused():
 
     assert str(error) == (
         f"import at 'x': has shape (N, {2**40}); {2**27} elements are supported\n"
-        "  hint: use a smaller input"
+        "  hint: use a smaller input, or raise the limit with --max-elements"
     )
 
 
@@ -146,7 +146,8 @@ def test_layers_that_make_more_elements_than_any_machine_holds_are_refused():
 
     assert str(error) == (
         f"import at 'conv': Conv makes {3 * (2**31 + 2) * 2} elements of one sample; {2**27} "
-        "are supported\n  hint: use a smaller input"
+        "are supported for all nodes together\n"
+        "  hint: use a smaller input, or raise the limit with --max-elements"
     )
 
 

@@ -153,3 +153,17 @@ def test_what_is_no_list_of_numbers_is_refused(workplace, word):
 
     with pytest.raises(SystemExit):
         main([*words, f"--samples={word}"])
+
+
+@pytest.mark.parametrize("name", ["graph.npz", "circuit.npz"])
+def test_a_file_that_has_changed_since_it_was_written_is_refused(workplace, capsys, name):
+    workplace.compiled("net.onnx")
+    path = workplace.path / "build" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    code = main(["run", "build", "--input", "test.npz"])
+
+    assert code == 2
+    assert "has changed since the build was written" in capsys.readouterr().err

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import scipy.sparse
 
 from toolchain.errors import InputDataError
-from toolchain.ir import mapped
+from toolchain.ir import archive, mapped
 from toolchain.ir.ann import Dense, Encoding, HostOp, Input, Output
 from toolchain.ir.archive import load_archive, save_archive
 from toolchain.ir.graph import Graph, Phase
@@ -181,3 +182,73 @@ def test_a_graph_comes_back_as_the_text_it_was(tmp_path):
 
     assert loaded.phase is Phase.QUANTIZE
     assert print_graph(loaded) == print_graph(graph)
+
+
+def damaged(tmp_path, change):
+    """Return the error of reading an archive whose text and arrays were changed."""
+    path = tmp_path / "circuit.npz"
+    save_archive(everything(), path)
+    with np.load(path) as archive:
+        entries = dict(archive)
+    content = json.loads(str(entries["content"]))
+    change(content, entries)
+    np.savez(path, **{**entries, "content": np.array(json.dumps(content))})
+    with pytest.raises(InputDataError) as error:
+        load_archive(path, Circuit)
+    return error.value
+
+
+def _text_for_a_number(content, entries):
+    content["period"] = "x"
+
+
+def _number_without_end(content, entries):
+    content["period"] = 10**30
+
+
+def _number_for_a_list(content, entries):
+    content["synapses"] = 3
+
+
+def _node_for_a_synapse(content, entries):
+    content["synapses"][0] = content["populations"][0]
+
+
+def _too_few_sizes(content, entries):
+    (conv,) = (each for each in content["synapses"] if each["type"] == "ConvSynapse")
+    conv["stride"] = [1]
+
+
+def _floats_for_integers(content, entries):
+    (dense,) = (each for each in content["synapses"] if each["name"] == "ab")
+    name = dense["weight"]["array"]
+    entries[name] = entries[name].astype(np.float32)
+
+
+def _column_outside_of_a_matrix(content, entries):
+    (sparse,) = (each for each in content["synapses"] if each["name"] == "xa")
+    entries[sparse["weight"]["sparse"][1]["array"]][0] = 99
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _text_for_a_number,
+        _number_without_end,
+        _number_for_a_list,
+        _node_for_a_synapse,
+        _too_few_sizes,
+        _floats_for_integers,
+        _column_outside_of_a_matrix,
+    ],
+)
+def test_a_field_of_another_type_than_declared_is_refused(tmp_path, change):
+    assert damaged(tmp_path, change).problem.startswith("the file does not hold a circuit")
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_before(tmp_path, monkeypatch):
+    save_archive(everything(), tmp_path / "circuit.npz")
+    monkeypatch.setattr(archive, "LARGEST_BYTES", 100)
+
+    with pytest.raises(InputDataError, match="100 are read at most"):
+        load_archive(tmp_path / "circuit.npz", Circuit)

@@ -25,12 +25,16 @@ _LAYERS = (Dense, Conv)
 
 @compiler_pass("arrange-layers", phase=Phase.PREPARE, after=("copy-sums",))
 def arrange_layers(graph: Graph, _: Context) -> Graph:
-    """Replace what no other pass could fold; add layers where activations have none."""
+    """Replace what no other pass could fold; add layers where activations have none.
+
+    Scales come first, because the sum over windows before one can be composed with its layer.
+    """
+    scales = [node for node in graph.of_type(Affine) if _can_be_layer(graph, node)]
+    if scales:
+        return graph.swap(*(_scaling(node, graph.shapes[node.name]) for node in scales))
     for node in graph:
         shape = graph.shapes[node.name]
-        if isinstance(node, Affine) and _can_be_layer(node, shape):
-            graph = graph.swap(_scaling(node, shape))
-        elif isinstance(node, SumPool):
+        if isinstance(node, SumPool):
             graph = graph.swap(_summing(node, shape[0]))
         elif isinstance(node, Add):
             graph = _with_layers(graph, node, shape)
@@ -61,7 +65,8 @@ def _with_skip(graph: Graph, reader: Node, place: int, shape: Shape) -> Graph:
     return graph.insert_before(reader.name, skip).swap(reader)
 
 
-def _can_be_layer(node: Affine, shape: Shape) -> bool:
+def _can_be_layer(graph: Graph, node: Affine) -> bool:
+    shape = graph.shapes[node.name]
     return len(shape) == 1 or (len(shape) == 3 and is_per_channel(node.scale))
 
 

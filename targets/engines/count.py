@@ -18,6 +18,7 @@ from toolchain.ir.snn import Spiking
 
 if TYPE_CHECKING:
     from targets.twin.counting import CountingNetwork
+    from targets.twin.measuring import Measuring
 
 
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
@@ -32,12 +33,27 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     )
 
 
+def _measure(program: Program, inputs: Ints, *, trace: bool) -> Execution:
+    try:
+        measuring = _measuring(program)
+    except EmitError:
+        measuring = None
+    return _run(program, inputs, trace=trace) if measuring is None else measuring(inputs)
+
+
 @functools.lru_cache(maxsize=2)
 def _network(graph: Graph) -> CountingNetwork:
     """Return the network, written and tested for the first of many pieces of a data set."""
     from targets.twin.counting import CountingNetwork, trusted_layout
 
     return CountingNetwork(trusted_layout(graph))
+
+
+@functools.lru_cache(maxsize=2)
+def _measuring(program: Program) -> Measuring | None:
+    from targets.twin.measuring import measuring_of
+
+    return measuring_of(_network(program.graph), program.circuit)
 
 
 def _plain(graph: Graph, inputs: Ints) -> Execution:
@@ -52,4 +68,4 @@ def _plain(graph: Graph, inputs: Ints) -> Execution:
     )
 
 
-ENGINES.register("count")(Engine("count", _run))
+ENGINES.register("count")(Engine("count", _run, measure=_measure))

@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from targets.twin.activity import Census, census_value
 from targets.twin.ends import signal_type
 from targets.twin.layout import Layout, lay_out
 from targets.twin.model import READOUT, network_model
@@ -27,6 +28,8 @@ from targets.twin.sessions import cores, open_session, run_once
 from toolchain.errors import MissingDependencyError
 from toolchain.ir.graph import Graph
 from toolchain.ir.snn import Spiking
+
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 _CHUNK_BYTES = 4 * 2**20
 """Size of the largest layer of a chunk, in bytes."""
@@ -53,6 +56,7 @@ class CountingNetwork:
         """
         self.layout = layout
         self._threads = threads or cores()
+        self._networks_with_activity: _Sessions | None = None
         self._pool = ThreadPoolExecutor(self._threads)
         sizes = [int(np.prod(signal.shape)) for signal in self.layout.signals.values()]
         self._sample_bytes = sum(sizes)
@@ -76,6 +80,23 @@ class CountingNetwork:
             node.name: np.minimum(counts, node.levels, out=counts).astype(np.uint16, copy=False)
             for node, counts in zip(nodes, found, strict=True)
         }
+
+    def activity(
+        self, x: npt.NDArray[Any], censuses: Sequence[Census]
+    ) -> tuple[npt.NDArray[np.int64], dict[str, tuple[Ints, Ints]]]:
+        """Return what `sums` does, with spikes ``(samples, windows)`` and operations by node.
+
+        Args:
+            x: Encoded samples.
+            censuses: The same in every call.
+        """
+        if self._networks_with_activity is None:
+            model = network_model(self.layout, (), censuses)
+            self._networks_with_activity = _Sessions(model.SerializeToString(), self._threads)
+        values = [census_value(self.layout, census) for census in censuses]
+        sums, *found = self._run(self._networks_with_activity, [READOUT, *values], x)
+        counted = zip(censuses, found, strict=True)
+        return sums.astype(np.int64), {c.node: c.read(total) for c, total in counted}
 
     @cached_property
     def _networks(self) -> _Sessions:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from targets.twin.activity import Census, emit_census
 from targets.twin.ends import emit_input, emit_output, signal_type
 from targets.twin.layout import Layout
 from targets.twin.network import emit_network, entry_signal, fired_value
@@ -40,13 +41,16 @@ def twin_model(layout: Layout) -> onnx.ModelProto:
     return writer.finish(graph.name, inputs, outputs, notes)
 
 
-def network_model(layout: Layout, counts: Collection[str] = ()) -> onnx.ModelProto:
+def network_model(
+    layout: Layout, counts: Collection[str] = (), censuses: Collection[Census] = ()
+) -> onnx.ModelProto:
     """Return the twin without its ends: integers in, sums out, and the counts asked for.
 
     Args:
         layout: Of the network.
         counts: Populations whose values are outputs, too; where `is_limited_late`, as bytes
             that the highest level still limits.
+        censuses: What is summed up of counts, an output each, behind those.
 
     Raises:
         EmitError: No type of ONNX holds the sums of a layer exactly.
@@ -62,6 +66,9 @@ def network_model(layout: Layout, counts: Collection[str] = ()) -> onnx.ModelPro
             signal = layout.signals[node.name]
             value = fired_value(layout, node)
             outputs.append(batch_of(value, signal_type(signal), signal.shape))
+    for census in censuses:
+        value = emit_census(writer, layout, census)
+        outputs.append(batch_of(value, np.int32, (census.matrix.shape[1],)))
     return writer.finish(graph.name, inputs, outputs, {})
 
 

@@ -83,7 +83,8 @@ def run_piece(program: Program, engine: str, samples: Samples) -> PieceResult:
     Raises:
         CompileError: The engine cannot run them, or labels are no answers of the model.
     """
-    graph, run = program.graph, ENGINES[engine].run
+    graph = program.graph
+    run = ENGINES[engine].measure or ENGINES[engine].run
     inputs = encode(graph.input, samples.x).astype(np.int64)
     chunk = ENGINES[engine].samples_max or len(inputs)
     executions = [

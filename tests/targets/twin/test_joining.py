@@ -58,7 +58,7 @@ SAME = {"padding": ((1, 1), (1, 1))}
 CASES = {
     "a skip": (conv((4, 3, 3, 3), **SAME), conv((4, 1, 1, 1), groups=4)),
     "a skip of many channels": (
-        conv((70, 16, 3, 3), **SAME),
+        conv((70, 70, 3, 3), **SAME),
         conv((70, 2, 1, 1), groups=70),
     ),
     "two kernels": (conv((4, 3, 3, 3), **SAME), conv((4, 2, 5, 1), padding=((2, 2), (0, 0)))),
@@ -135,11 +135,15 @@ def test_what_would_cost_more_than_float32_is_not_joined():
 
 
 def test_channels_that_are_joined_one_by_one_are_read_in_blocks():
-    layers = [conv((70, 16, 3, 3), **SAME), conv((70, 1, 1, 1), groups=70)]
+    layers = [conv((70, 70, 3, 3), **SAME), conv((70, 1, 1, 1), groups=70)]
 
-    joined = join(layers, [Signal("a", (16, 6, 6), 0, 15), Signal("b", (70, 6, 6), 0, 15)])
+    joined = join(layers, [Signal("a", (70, 6, 6), 0, 15), Signal("b", (70, 6, 6), 0, 15)])
 
-    assert [block.weight.shape[:2] for block in joined.blocks] == [(32, 48), (32, 48), (6, 22)]
+    assert [block.weight.shape[:2] for block in joined.blocks] == [
+        (32, 102),
+        (32, 102),
+        (6, 76),
+    ]
     assert [part.channels for part in parts_of(joined) if part.source == 1] == [
         (0, 32),
         (32, 64),

@@ -1,0 +1,176 @@
+"""Spikes and synaptic operations of populations, summed up by the twin itself.
+
+What a spike costs depends on the neuron alone: its synaptic operations are the weights other
+than 0 behind it, fewer at the borders of a padded convolution. So the operations of a sample
+are the product of its counts with the fan-outs, a matrix of few columns: ones for the spikes,
+and the fan-outs in digits that fit 8 bits, for each window apart. The counts leave the model as
+these few sums, and nothing else is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.simulator._fan_out import fan_out
+from targets.simulator._layout import from_rows
+from targets.twin.layout import Layout
+from targets.twin.network import emit_limit, fired_value
+from targets.twin.writer import ModelWriter
+from toolchain.ir.ann import MaxPool
+from toolchain.ir.graph import Graph
+from toolchain.ir.mapped import Circuit, Injection
+from toolchain.ir.node import IndexArray
+from toolchain.ir.snn import Spiking
+
+Ints = npt.NDArray[np.int64]
+
+_SUM_MAX = 2**31 - 1
+_PAIR_MAX = 2**15 - 1
+_DIGIT_MAX = 128
+
+
+@dataclass(frozen=True, eq=False)
+class FanOuts:
+    """How many synapses a spike meets.
+
+    Attributes:
+        nodes: By node of the graph, pools included, ``shape`` of the node.
+        payload: Behind each input, ``shape`` of the input.
+        constant_spikes: Payloads that constant sources send for every sample.
+        constant_operations: Their synaptic operations.
+        constant_graded: Those of them that graded spikes cause.
+    """
+
+    nodes: Mapping[str, IndexArray]
+    payload: IndexArray
+    constant_spikes: int
+    constant_operations: int
+    constant_graded: int
+
+
+def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
+    """Return the fan-outs of a circuit; `None` where counts do not tell what it sends.
+
+    That is so for populations that the graph has not, for those whose copies differ, and for
+    binary numbers.
+    """
+    silent = {circuit.readout.population} if circuit.readout else set()
+    senders = {population.name for population in circuit.populations} - silent
+    if senders - circuit.windows.keys() or senders - {node.name for node in graph}:
+        return None
+    nodes = {}
+    for name in senders:
+        window, fan = circuit.windows[name], _fan_out(circuit, name)
+        copies = fan.reshape(graph.shapes[name][0], window.copies, *fan.shape[1:])
+        if window.is_radix or (copies != copies[:, :1]).any():
+            return None
+        nodes[name] = copies[:, 0]
+    constants = [source for source in circuit.sources if source.name != circuit.input]
+    sent = {
+        source.name: sum((values != 0).astype(np.int64) for _, values in source.events)
+        for source in constants
+    }
+    operations = {
+        source.name: int((sent[source.name] * _fan_out(circuit, source.name)).sum())
+        for source in constants
+    }
+    return FanOuts(
+        nodes=nodes,
+        payload=_fan_out(circuit, circuit.input),
+        constant_spikes=sum(int(np.sum(spikes)) for spikes in sent.values()),
+        constant_operations=sum(operations.values()),
+        constant_graded=sum(operations[s.name] for s in constants if s.message_bits),
+    )
+
+
+def _fan_out(circuit: Circuit, name: str) -> IndexArray:
+    """Return the weights other than 0 behind every neuron, ``(*shape,)``."""
+    shape = circuit.nodes[name].shape
+    rows = [
+        fan_out(synapse, shape, circuit.nodes[synapse.target].shape)
+        for synapse in circuit.synapses
+        if synapse.source == name and not isinstance(synapse, Injection)
+    ]
+    return (
+        from_rows(np.sum(rows, axis=0, dtype=np.int64), shape) if rows else np.zeros(shape, int)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Census:
+    """A matrix whose product with the counts of a node has all that is counted of it.
+
+    Attributes:
+        node: Name of the node.
+        windows: Of its population.
+        base: Of the digits of fan-outs.
+        matrix: ``(neurons, windows * (1 + digits))``, neurons with their channels last.
+    """
+
+    node: str
+    windows: int
+    base: int
+    matrix: npt.NDArray[np.int8]
+
+    def read(self, sums: npt.NDArray[Any]) -> tuple[Ints, Ints]:
+        """Return spikes by window ``(samples, windows)``, and operations ``(samples,)``."""
+        by_window = sums.astype(np.int64).reshape(len(sums), -1, self.windows)
+        spikes, digits = by_window[:, 0], by_window[:, 1:].sum(axis=2)
+        worth = self.base ** np.arange(digits.shape[1], dtype=np.int64)
+        return spikes, digits @ worth
+
+
+def censuses(layout: Layout, found: FanOuts) -> Sequence[Census] | None:
+    """Return how each node is counted; `None` if one does not send bytes."""
+    made = []
+    for name, fan in found.nodes.items():
+        signal = layout.signals[name]
+        if not signal.is_bytes:
+            return None
+        made.append(_census(name, fan, signal.high, _windows(layout.graph, name)))
+    return made
+
+
+def _windows(graph: Graph, name: str) -> int:
+    """Return the windows that the channels of a node are of."""
+    node = graph[name]
+    neurons = graph.feeder(node) if isinstance(node, MaxPool) else node
+    return neurons.windows if isinstance(neurons, Spiking) else 1
+
+
+def _census(name: str, fan: IndexArray, levels: int, windows: int) -> Census:
+    base = min(_DIGIT_MAX, _PAIR_MAX // (2 * levels) + 1, _SUM_MAX // (fan.size * levels) + 1)
+    columns, rest = [np.ones_like(fan)], fan
+    while rest.any():
+        columns.append(rest % base)
+        rest = rest // base
+    window = np.arange(len(fan)) * windows // len(fan)
+    is_in = (window == np.arange(windows)[:, None]).reshape(windows, -1, *(1,) * (fan.ndim - 1))
+    cut = [column * is_in[own] for column in columns for own in range(windows)]
+    last = [np.moveaxis(column, 0, -1).ravel() for column in cut]
+    return Census(name, windows, base, np.stack(last, axis=1).astype(np.int8))
+
+
+def census_value(layout: Layout, census: Census) -> str:
+    """Return the value of the model that holds the sums of a census."""
+    return f"{layout.values[census.node]}/census"
+
+
+def emit_census(writer: ModelWriter, layout: Layout, census: Census) -> str:
+    """Write the sums of a census; channels go last, where quantized layers have them anyway."""
+    node, name = layout.graph[census.node], census_value(layout, census)
+    value = layout.values[census.node]
+    if isinstance(node, Spiking) and layout.is_limited_late(node):
+        value = fired_value(layout, node)
+        emit_limit(writer, value, f"{name}/limited", node)
+        value = f"{name}/limited"
+    if len(layout.graph.shapes[census.node]) == 3:
+        value = writer.add("Transpose", [value], f"{name}/last", perm=[0, 2, 3, 1])
+    value = writer.reshaped(value, [-1], f"{name}/flat")
+    matrix = writer.constant(f"{name}/matrix", census.matrix, np.int8)
+    return writer.add("MatMulInteger", [value, matrix], name)

@@ -1,0 +1,53 @@
+"""What samples cost on the chip, from their counts: spikes and synaptic operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.torch_counts.lazy_counts import LazyCounts
+from targets.twin.activity import Census, FanOuts, censuses, fan_outs
+from targets.twin.counting import CountingNetwork
+from toolchain.engine import Execution
+from toolchain.ir.mapped import Circuit
+from toolchain.ir.snn import Spiking
+
+
+class Measuring:
+    """Runs samples and counts what the step engine would count of them."""
+
+    def __init__(
+        self, network: CountingNetwork, found: FanOuts, counted: Sequence[Census]
+    ) -> None:
+        """Take what `measuring_of` has found."""
+        self._network, self._found, self._counted = network, found, counted
+
+    def __call__(self, inputs: npt.NDArray[np.int64]) -> Execution:
+        """Run encoded samples ``(samples, *input shape)``."""
+        network, found = self._network, self._found
+        sums, activity = network.activity(inputs, self._counted)
+        payloads = (inputs != 0).reshape(len(inputs), -1)
+        spikes = payloads.sum(axis=1) + found.constant_spikes
+        graded = (payloads @ found.payload.ravel().astype(np.float64)).astype(np.int64)
+        operations = graded + found.constant_operations
+        for sent, caused in activity.values():
+            spikes = spikes + sent.sum(axis=1)
+            operations = operations + caused
+        names = [node.name for node in network.layout.graph.of_type(Spiking)]
+        return Execution(
+            readout=sums,
+            counts=LazyCounts(names, lambda: network.counts(inputs)),
+            activity={name: sent for name, (sent, _) in activity.items()},
+            spikes_total=spikes,
+            synaptic_operations=operations,
+            graded_operations=graded + found.constant_graded,
+        )
+
+
+def measuring_of(network: CountingNetwork, circuit: Circuit) -> Measuring | None:
+    """Return what measures a network on its circuit; `None` where counts do not tell."""
+    found = fan_outs(network.layout.graph, circuit)
+    counted = None if found is None else censuses(network.layout, found)
+    return None if found is None or counted is None else Measuring(network, found, counted)

@@ -1,0 +1,91 @@
+"""Spikes and synaptic operations summed up by the twin are what the step engine counts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+
+from targets.twin.counting import CountingNetwork
+from targets.twin.layout import lay_out
+from targets.twin.measuring import measuring_of
+from toolchain.engine import ENGINES, Program
+from toolchain.errors import ConversionError
+from toolchain.ir.snn import Spiking
+from toolchain.target import TARGETS
+from toolchain.testing import (
+    compile_network,
+    extreme_inputs,
+    random_network,
+    random_samples,
+    random_windows,
+)
+
+
+def compiled(random, lowering):
+    network = random.choice((random_network, random_windows))(random)
+    x = random_samples(network, random, 4)
+    levels = random.choice((1, 4, 15, 31))
+    try:
+        stages = compile_network(
+            network, x, TARGETS["loihi2"], levels=levels, lowering=lowering
+        )
+    except ConversionError:
+        assume(False)
+    assume(all(node.bound == "proved" for node in stages.quantized.of_type(Spiking)))
+    return stages
+
+
+@pytest.mark.parametrize("lowering", ["temporal", "spatial"])
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=15)
+def test_all_that_is_counted_is_what_the_step_engine_counts(lowering, random):
+    stages = compiled(random, lowering)
+    inputs = extreme_inputs(stages.quantized, random, 4)
+    program = Program(stages.quantized, stages.circuit)
+    network = CountingNetwork(lay_out(program.graph), threads=1)
+
+    measured = measuring_of(network, program.circuit)(inputs)
+    stepped = ENGINES["step"].run(program, inputs, trace=False)
+
+    np.testing.assert_array_equal(measured.readout, stepped.readout)
+    np.testing.assert_array_equal(measured.spikes_total, stepped.spikes_total)
+    np.testing.assert_array_equal(measured.synaptic_operations, stepped.synaptic_operations)
+    np.testing.assert_array_equal(measured.graded_operations, stepped.graded_operations)
+    for node in program.graph.of_type(Spiking):
+        counts = stepped.counts[node.name].reshape(len(inputs), node.windows, -1)
+        np.testing.assert_array_equal(measured.activity[node.name], counts.sum(axis=2))
+        event(f"{min(node.windows, 2)} windows")
+
+
+def test_a_population_that_the_graph_has_not_is_not_guessed(random_stages):
+    circuit = random_stages.circuit
+    alien = dataclasses.replace(circuit.populations[0], name="alien")
+    circuit = dataclasses.replace(circuit, populations=(*circuit.populations, alien))
+
+    network = CountingNetwork(lay_out(random_stages.quantized), threads=1)
+
+    assert measuring_of(network, circuit) is None
+
+
+def test_the_count_engine_measures(random_stages):
+    program = Program(random_stages.quantized, random_stages.circuit)
+    inputs = np.zeros((3, *program.graph.input.shape), np.int64)
+
+    measured = ENGINES["count"].measure(program, inputs, trace=False)
+
+    stepped = ENGINES["step"].run(program, inputs, trace=False)
+    np.testing.assert_array_equal(measured.synaptic_operations, stepped.synaptic_operations)
+
+
+@pytest.fixture
+def random_stages():
+    from random import Random
+
+    random = Random(1)
+    network = random_network(random)
+    x = random_samples(network, random, 4)
+    return compile_network(network, x, TARGETS["loihi2"], levels=7, lowering="temporal")

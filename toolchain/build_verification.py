@@ -23,9 +23,10 @@ from toolchain.build_folder import REPORT, WRITTEN_BY, digest_of, read_report
 from toolchain.data import Samples, require_shape
 from toolchain.engine import ENGINES, Program
 from toolchain.errors import CompileError, InputDataError, UnknownNameError
-from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE, load_program
+from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend.model_file import read_model
-from toolchain.ir.archive import save_archive
+from toolchain.ir.archive import load_archive, save_archive
+from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.reference import encode
 from toolchain.ir.verify import verify_phase
@@ -122,8 +123,10 @@ class _Build:
         self.folder = folder
         self.report = read_report(folder)
         self.options = _options(folder, model)
-        self.program = load_program(folder)
-        verify_phase(self.program.graph)
+        graph = load_archive(folder / GRAPH_FILE, Graph)
+        verify_phase(graph)
+        circuit = load_archive(folder / CIRCUIT_FILE, Circuit)
+        self.program = Program(graph, circuit, folder.absolute())
         self.target = TARGETS[self.options.target]
         try:
             self.names = [str(name) for name in self.report["manifest"] if name != REPORT]

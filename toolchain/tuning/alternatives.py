@@ -28,7 +28,7 @@ from toolchain.target import Target
 
 Counts: TypeAlias = npt.NDArray[Any]
 
-SAMPLES_MAX = 16
+SAMPLES_MAX = 8
 _GATE_SYNAPSES = 4
 
 

@@ -32,6 +32,7 @@ from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import decode, encode
 from toolchain.ir.size import count_neurons, count_synapses
 from toolchain.ir.snn import LmHt, Spiking
+from toolchain.ir.staircase import Staircase
 from toolchain.ir.text import print_graph
 from toolchain.ir.verify import accounted
 from toolchain.limits import DEFAULT, Deadline, Limits
@@ -212,6 +213,8 @@ class _Compilation:
             y = None if samples.y is None else samples.y[:_CALIBRATION_MAX]
             return Samples(samples.x[:_CALIBRATION_MAX], y)
         guessed = "the steps of the input" if model.graph.of_type(LmHt) else "thresholds"
+        if model.graph.of_type(Staircase):
+            guessed = "thresholds that the model has not quantized itself"
         self.warnings.append(
             f"{guessed} are guesses: there are no calibration samples, so the network was "
             "calibrated on random numbers; give real ones with --calibration"

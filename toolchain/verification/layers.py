@@ -79,8 +79,12 @@ def _report(
 
 def _weight_bits(graph: Graph, node: Node) -> int:
     layers = graph.layers_into(node)
-    largest = max((int(np.abs(layer.weight).max()) for layer in layers), default=None)
-    return 0 if largest is None else largest.bit_length() + 1
+    weights = [np.abs(layer.weight).ravel() for layer in layers]
+    if not weights:
+        return 0
+    factors = int(np.bitwise_or.reduce(np.concatenate(weights)))
+    shared = (factors & -factors).bit_length() - 1 if factors else 0
+    return int(max(weight.max() for weight in weights)).bit_length() - shared + 1
 
 
 def _relative_error(found: Floats, wanted: Floats) -> float:

@@ -76,7 +76,7 @@ class _RadixDraft(Draft):
     def add_neurons(self, node: RadixFire) -> None:
         """Add a population, and the synapses of the layers before it."""
         shape, layers = self.graph.shapes[node.name], layers_of(self.graph, node)
-        shift = _common_shift(layers, self.target)
+        shift, shifted = shifted_layers(layers, self.target)
         registers = radix_registers(demand_of(node, *layers), node.levels, self.target)
         per_channel = (-1, *(1 for _ in shape[1:]))
         bias = registers.bias
@@ -94,9 +94,6 @@ class _RadixDraft(Draft):
             )
         )
         self.fires(node.name, (self.ready(layers),), node.places)
-        shifted = tuple(
-            dataclasses.replace(layer, weight=layer.weight >> shift) for layer in layers
-        )
         self.add_layers(shifted, node.name, 1, self.ready(layers))
 
     def add_pools(self, node: RadixPool) -> None:
@@ -209,14 +206,19 @@ def _pieces(
         yield size, stride, padding
 
 
-def _common_shift(layers: Sequence[Dense | Conv], target: Target) -> int:
-    """Return by which power of two weights that are too large can all be divided.
+def shifted_layers(
+    layers: Sequence[Dense | Conv], target: Target
+) -> tuple[int, tuple[Dense | Conv, ...]]:
+    """Return layers whose weights the synapses hold, and by how much neurons shift their sum.
 
-    Neurons shift their sum back, so that thresholds may be finer than weights.
+    Weights that are too large are divided by a power of two that they have in common, so that
+    thresholds may be finer than weights.
     """
     shift = 0
     while all(not np.any(layer.weight % (2 << shift)) for layer in layers) and any(
         np.abs(layer.weight).max() > largest_weight(layer, target) << shift for layer in layers
     ):
         shift += 1
-    return shift
+    return shift, tuple(
+        dataclasses.replace(layer, weight=layer.weight >> shift) for layer in layers
+    )

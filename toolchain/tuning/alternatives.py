@@ -22,7 +22,7 @@ from toolchain.ir.size import count_connections
 from toolchain.ir.snn import Spiking
 from toolchain.mapping._draft import needs_relay
 from toolchain.mapping._synapses import Copies, layer_synapses, pool_synapse
-from toolchain.mapping.radix import pool_parts
+from toolchain.mapping.radix import pool_parts, shifted_layers
 from toolchain.report import LoweringReport
 from toolchain.target import Target
 
@@ -179,7 +179,7 @@ class _Plan:
         )
 
     def _add_population(self, node: Spiking | Output) -> None:
-        layers = self.graph.layers_into(node)
+        _, layers = shifted_layers(self.graph.layers_into(node), self.target)
         shape = self.graph.shapes[layers[0].name]
         levels = node.levels if isinstance(node, Spiking) else 0
         copies = self.way.copies(levels) if levels else 1

@@ -44,6 +44,7 @@ class _Way:
         stores: Whether all that a window holds can wait in one neuron.
         extra: Synapses of each neuron beside those of layers.
         needs_program: Whether stock neurons do not do.
+        otherwise: What is done where the input would have to wait and cannot.
     """
 
     steps: Callable[[int], int]
@@ -53,6 +54,7 @@ class _Way:
     stores: bool = False
     extra: int = 0
     needs_program: bool = False
+    otherwise: _Way | None = None
 
 
 def _one(levels: int) -> int:
@@ -67,10 +69,15 @@ def _ones_of(counts: Counts) -> float:
     return float(ones)
 
 
+def _each(counts: Counts) -> float:
+    return float(counts.sum())
+
+
+_GATHERING = _Way(_one, int, _each, extra=_GATE_SYNAPSES)
 _WAYS: Mapping[str, _Way] = {
     "radix": _Way(int.bit_length, _one, _ones_of, waits=True, stores=True, needs_program=True),
-    "spatial": _Way(_one, int, lambda counts: float(counts.sum()), waits=True),
-    "temporal": _Way(int, _one, lambda counts: float(counts.sum()), extra=_GATE_SYNAPSES),
+    "spatial": _Way(_one, int, _each, waits=True, otherwise=_GATHERING),
+    "temporal": _Way(int, _one, _each, extra=_GATE_SYNAPSES),
 }
 
 
@@ -89,7 +96,7 @@ def compare_lowerings(
     """
     if any(node.windows > 1 for node in graph.of_type(Spiking)):
         return ()
-    plans = {name: _Plan(graph, way, target) for name, way in _WAYS.items()}
+    plans = {name: _planned(graph, way, target) for name, way in _WAYS.items()}
     x = x[:SAMPLES_MAX]
     for node, inputs, value in sweep(graph, x):
         for plan in plans.values():
@@ -99,6 +106,14 @@ def compare_lowerings(
         for name, plan in plans.items()
         if plan.is_possible
     )
+
+
+def _planned(graph: Graph, way: _Way, target: Target) -> _Plan:
+    """Return the plan of a way, or of what is done where it is not possible."""
+    plan = _Plan(graph, way, target)
+    if plan.is_possible or way.otherwise is None:
+        return plan
+    return _planned(graph, way.otherwise, target)
 
 
 @dataclass
@@ -185,7 +200,7 @@ class _Plan:
         copies = self.way.copies(levels) if levels else 1
         start = max(self.ready[self._behind(layer)] for layer in layers)
         self.neurons += int(np.prod(shape)) * copies
-        self.synapses += self.way.extra * int(np.prod(shape)) if levels else 0
+        self.synapses += self.way.extra * int(np.prod(shape)) * copies if levels else 0
         for layer in layers:
             source = self._behind(layer)
             self.synapses += self._connections(layer, shape) * self.copies[source] * copies

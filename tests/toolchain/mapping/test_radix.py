@@ -225,7 +225,10 @@ def test_the_input_joins_what_was_computed_from_it(high, levels):
 
 @pytest.mark.parametrize(
     ("low", "high", "problem"),
-    [(-1, 15, "negative numbers cannot wait"), (0, 16, "graded spikes cannot wait")],
+    [
+        (-1, 15, "negative numbers cannot wait"),
+        (0, 16, "cannot wait in neurons without memory"),
+    ],
 )
 def test_an_input_that_cannot_wait_is_refused(low, high, problem):
     with pytest.raises(CapacityError) as error:

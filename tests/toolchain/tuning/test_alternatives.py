@@ -60,7 +60,7 @@ def test_a_lowering_takes_what_its_circuit_has(random, lowering):
     assert row.spikes_per_sample == pytest.approx(sum(map(np.mean, activity.spikes.values())))
 
 
-def branched(lowering, first=5, second=12, low=0):
+def branched(lowering, first=5, second=12, *, low=0, joins_input=False):
     """Layers in a row whose inputs skip past one and two of them."""
 
     def dense(name, source, rows, columns):
@@ -90,14 +90,14 @@ def branched(lowering, first=5, second=12, low=0):
         dense("c", "q", 4, 4),
         dense("d", "p", 4, 4),
         dense("e", "x", 4, 3),
-        Add(name="sum", inputs=("c", "d", "e") if lowering == "radix" else ("c", "d")),
+        Add(name="sum", inputs=("c", "d", "e") if joins_input else ("c", "d")),
         fire("r", "sum", first),
         dense("f", "r", 2, 4),
         dense("g", "p", 2, 4),
         Add(name="all", inputs=("f", "g")),
         Output(name="y", inputs=("all",), shape=(2,)),
     )
-    if lowering != "radix":
+    if not joins_input:
         nodes = tuple(node for node in nodes if node.name != "e")
     return Graph("net", nodes).at_phase(Phase.QUANTIZE)
 
@@ -106,8 +106,6 @@ def branched(lowering, first=5, second=12, low=0):
 @pytest.mark.parametrize("levels", [(5, 12), (12, 5), (1, 1), (7, 7)])
 def test_what_waits_for_others_is_counted(lowering, levels):
     graph = branched(lowering, *levels)
-    if lowering == "radix" and levels == (1, 1):
-        graph = graph.swap(replace(graph.input, encoding=Encoding(1.0, 0, 1)))
 
     row = row_of(graph, lowering, np.ones((1, 3)))
 
@@ -115,12 +113,31 @@ def test_what_waits_for_others_is_counted(lowering, levels):
 
 
 def test_a_lowering_that_the_network_cannot_take_is_left_out():
-    """Graded inputs cannot wait in neurons without memory, negative ones not in binary."""
-    graph = branched("radix", low=-16)
+    """Negative numbers cannot wait in binary."""
+    graph = branched("radix", low=-16, joins_input=True)
 
     rows = compare_lowerings(graph, "temporal", TARGET, np.ones((1, 3)))
 
-    assert [row.name for row in rows] == ["temporal"]
+    assert [row.name for row in rows] == ["spatial", "temporal"]
+
+
+def test_an_input_waits_as_a_number():
+    graph = branched("radix", 15, 9, joins_input=True)
+
+    row = row_of(graph, "radix", np.ones((1, 3)))
+
+    check_size(row, MAPPINGS["radix"](graph, TARGET))
+
+
+def test_copies_gather_where_the_input_would_have_to_wait():
+    banks = branched("spatial", joins_input=True)
+    graph = banks.swap(*(replace(n, gathers=True) for n in banks.of_type(ThresholdBank)))
+
+    row = row_of(graph, "spatial", np.ones((1, 3)))
+
+    circuit = MAPPINGS["spatial"](graph, TARGET)
+    check_size(row, circuit)
+    assert circuit.period == circuit.latency
 
 
 def test_one_chip_holds_so_many_neurons():

@@ -114,6 +114,18 @@ def test_every_node_has_a_verdict(checked):
     assert into["shape"] == "a constant"
 
 
+def test_what_the_host_does_to_the_sample_is_the_host_s(checked):
+    _, found = checked(
+        """net (uint8[N, 4] x) => (float[N, 3] y) {
+            [begin] a = Cast <to = 1> (x)
+            [dense] y = MatMul(a, w)
+        }""",
+        w=np.ones((4, 3), np.float32),
+    )
+
+    assert verdicts(found) == {"begin": "host", "dense": "on chip"}
+
+
 def test_shares_are_of_nodes_and_of_work(checked):
     _, found = checked(CONVOLUTIONS, **weights_of_convolutions())
 

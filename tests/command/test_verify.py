@@ -268,6 +268,7 @@ def test_other_calibration_samples_do_not_pass_for_the_thresholds_of_the_build(
     assert rung(found, "imported")["status"] == "ok"
     assert rung(found, "lowered")["status"] == "skipped"
     assert "gives another graph than graph.npz" in rung(found, "lowered")["why"]
+    assert rung(found, "quantized")["max_abs_error"] is None
 
 
 def test_a_tolerance_that_is_too_small_breaks_the_imported_rung_alone(verified):

@@ -1,4 +1,9 @@
-"""What the engines are to reach against the others, and what they did reach."""
+"""What the engines are to reach against the others, and what they did reach.
+
+A goal is reached if the median of the ratios within the rounds is, and the ratio of the highest
+rates is, too: work beside the benchmark slows simulators of many small steps more than others,
+and must not help us.
+"""
 
 from __future__ import annotations
 
@@ -54,12 +59,13 @@ def reached(network: str, batch: int, contenders: list[Contender]) -> list[str]:
         bases = [one for one in contenders if one.name.startswith(goal.base)]
         if not ours or not bases:
             continue
-        fastest = max(bases, key=lambda one: one.median)
+        fastest = max(bases, key=lambda one: max(one.rates))
         ratio = ours[0].ratio(fastest)
-        verdict = "reached" if ratio >= goal.least else "**missed**"
+        undisturbed = max(ours[0].rates) / max(fastest.rates)
+        verdict = "reached" if min(ratio, undisturbed) >= goal.least else "**missed**"
         rows.append(
             f"| {network}, batch {batch}: {ours[0].name} / {fastest.name} | {goal.least:g} | "
-            f"{significant(ratio)} | {verdict} |"
+            f"{significant(ratio)} | {significant(undisturbed)} | {verdict} |"
         )
     return rows
 
@@ -69,4 +75,4 @@ def _is_ours(contender: Contender, goal: Goal) -> bool:
     return contender.name.startswith(levels)
 
 
-HEAD = "| goal | at least | found | |\n|---|--:|--:|---|\n"
+HEAD = "| goal | at least | median | best rounds | |\n|---|--:|--:|--:|---|\n"

@@ -24,10 +24,10 @@ _READERS = (Add, Affine, LmHt, Output, Rearrange, Relu)
 @compiler_pass("copy-sums", phase=Phase.PREPARE, after=("compose-sum-pool",))
 def copy_sums(graph: Graph, _: Context) -> Graph:
     """Copy the first sum that several nodes read, where all can have one of their own."""
+    most = len(graph.nodes) if graph.of_type(LmHt) else _LAYERS_MAX
     for node in graph:
         users = graph.users(node.name)
         layers = _layers(graph, node)
-        most = len(graph.nodes) if graph.of_type(LmHt) else _LAYERS_MAX
         if not 0 < len(layers) < most or len(users) < 2:
             continue
         if all(isinstance(user, _READERS) for user in users):

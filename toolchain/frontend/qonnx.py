@@ -4,7 +4,7 @@ r"""Quantizers of QONNX, as Brevitas and FINN export them, in ONNX's own arithme
 its bit width; ``BipolarQuant`` is :math:`s` or :math:`-s`, by the sign; ``MultiThreshold``
 counts the thresholds that are at or below a value.
 
-Source: ``docs/qonnx-custom-ops`` of QONNX 0.4.
+Source: the custom operators of QONNX 0.4.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _limits(node: Expansion) -> tuple[str, str]:
     if bits.size != 1 or bits[0] != np.rint(bits[0]) or not 1 <= bits[0] <= _BITS_MAX:
         shown = ", ".join(f"{bit:g}" for bit in bits[:3])
         node.refuse(f"has a bit width of {shown}; one of 1 to {_BITS_MAX} is supported")
-    reach = 2 ** int(bits[0] - is_signed)
+    reach = 2 ** (int(bits[0]) - is_signed)
     low, high = (-reach + is_narrow if is_signed else 0), reach - 1
     if is_narrow and not is_signed:
         high -= 1

@@ -1,7 +1,7 @@
 """Operators on integers, as onnxruntime's format ``QOperator`` has them: Q(f(DQ(x))).
 
 Source: operators ``QLinear*`` of ONNX, and those of domain ``com.microsoft`` in
-``docs/ContribOperators.md`` of onnxruntime 1.31.
+its contributed operators, onnxruntime 1.31.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolchain._random_branches import BranchWriter
 from toolchain._random_networks import WindowsWriter, Writer
 from toolchain.calibration import calibrate
 from toolchain.ir.ann import Dense, Input, Output
@@ -83,6 +84,19 @@ def random_windows(random: Random, *, is_whole: bool = False, is_even: bool = Fa
             samples, equal entries of mixing, no leak, no max-pools.
     """
     return chain_from(*WindowsWriter(random, is_whole, is_even).network())
+
+
+def random_branches(random: Random, *, is_whole: bool = False) -> Graph:
+    """Return a small imported network with branches, of one to four blocks.
+
+    Residual sums of all kinds, streams without activations, concatenations, choices, repeats
+    and insertion of zeros, limits and slopes, several readers of one value.
+
+    Args:
+        random: Source of all choices.
+        is_whole: As for `random_network`.
+    """
+    return BranchWriter(random, is_whole).network()
 
 
 def random_samples(

@@ -36,6 +36,7 @@ from toolchain.rewriting import Context, compiler_pass
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _RESOLUTION_MIN = 16
+_SUMS_MIN = 4
 _ACTIVATIONS = (Relu, Staircase)
 
 
@@ -116,9 +117,26 @@ class _Conversion:
         thresholds = np.minimum(thresholds, node.maximum / levels)
         for layer in layers:
             thresholds = np.maximum(thresholds, _resolvable(layer, self.context))
+        thresholds = np.maximum(thresholds, sum(self._least(layer) for layer in layers))
         if is_shared:
             thresholds = np.full_like(thresholds, thresholds.max())
         return thresholds.reshape(-1, *(1 for _ in self.graph.shapes[node.name][1:]))
+
+    def _least(self, layer: Node) -> Floats:
+        """Return thresholds at which sums fit a current however inputs come, ``(C,)``.
+
+        It matters for channels that are hardly ever active, and for the negative ones of
+        values that are hardly ever negative.
+        """
+        if not isinstance(layer, (Dense, Conv)):
+            raise TypeError(f"{layer.name} is no layer")
+        feeder = self.graph.feeder(self.graph[layer.name])
+        source = self.nodes[feeder.name] if feeder is not None else None
+        most = float(getattr(source, "levels", 0))
+        if isinstance(source, Input) and source.encoding is not None:
+            most = float(max(source.encoding.high, -source.encoding.low))
+        total = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(axis=1)
+        return _SUMS_MIN * most * total / self.context.target.current_max
 
 
 def _neurons(node: Node, levels: int, unit: Floats, start: float = 0.5) -> MultiThreshold:

@@ -138,10 +138,16 @@ def _(user: Rearrange, affine: Affine, shape: Shape) -> Affine | None:
         if np.ndim(value) == 0 and not has_zeros:
             return value
         flat = np.broadcast_to(value, shape).reshape(1, -1)
-        return _compressed(gather(flat, user.order).reshape(user.shape))
+        return gather(flat, user.order).reshape(user.shape)
 
+    scale = rearranged(affine.scale)
+    if has_zeros and user.order is not None and len(user.shape) == 3:
+        # A zero may be scaled by anything: by what the rest of its channel is.
+        scale = np.where(user.order.reshape(user.shape) < 0, np.nan, scale)
+        of_channel = np.nan_to_num(np.nanmax(scale, axis=(1, 2), keepdims=True), nan=1.0)
+        scale = np.where(np.isnan(scale), of_channel, scale)
     return dataclasses.replace(
-        affine, scale=rearranged(affine.scale), shift=rearranged(affine.shift)
+        affine, scale=_compressed(scale), shift=_compressed(rearranged(affine.shift))
     )
 
 
@@ -192,7 +198,7 @@ def is_per_channel(value: Array) -> bool:
 
 def _compressed(value: Array) -> Array:
     """Return ``(C, 1, 1)`` of ``(C, H, W)`` where all positions are equal."""
-    if value.ndim < 3:
+    if np.ndim(value) < 3:
         return value
     corner = value[..., :1, :1]
     return corner if bool(np.all(value == corner)) else value

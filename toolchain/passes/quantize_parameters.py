@@ -114,7 +114,7 @@ def _population(
 def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _Integers]:
     """Choose how sums are bounded, then whether copies share a threshold."""
     free = dataclasses.replace(fit, own_thresholds=isinstance(fit.neurons, ThresholdBank))
-    bound, finest = "proved", free.finest(target)
+    bound, finest = "proved", free.finest(target) if seen is None else free.try_finest(target)
     if seen is not None and _loss(finest, free.unbounded(target)) > _LOSS_MAX:
         fit = dataclasses.replace(fit, seen=summed([seen()[part.name] for part in fit.layers]))
         finer = dataclasses.replace(free, seen=fit.seen).finest(target)
@@ -122,13 +122,10 @@ def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _
             bound, finest = "observed", finer
         else:
             fit = dataclasses.replace(fit, seen=None)
-    if not free.own_thresholds:
-        return bound, finest
-    try:
-        shared = fit.finest(target)
-    except RangeError:
-        return bound, finest
-    return bound, finest if _loss(shared, finest) > _LOSS_MAX else shared
+    if finest is None:
+        finest = free.finest(target)
+    shared = fit.try_finest(target) if free.own_thresholds else None
+    return bound, finest if shared is None or _loss(shared, finest) > _LOSS_MAX else shared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +173,13 @@ class _Fit:
             threshold = np.where(
                 excess, np.floor(threshold * _SHRINK).astype(np.int64), threshold
             )
+
+    def try_finest(self, target: Target) -> _Integers | None:
+        """Return what `finest` does, `None` where nothing fits."""
+        try:
+            return self.finest(target)
+        except RangeError:
+            return None
 
     def unbounded(self, target: Target) -> _Integers:
         """Return the integers that only the width of the weights limits."""
@@ -260,8 +264,10 @@ def _per_channel(value: Array, threshold: Ints) -> Array:
     return np.broadcast_to(np.asarray(value).ravel(), threshold.shape)
 
 
-def _loss(coarse: _Integers, fine: _Integers) -> float:
-    """Return the share of the resolution that the typical channel loses."""
+def _loss(coarse: _Integers | None, fine: _Integers) -> float:
+    """Return the share of the resolution that the typical channel loses; 1 without integers."""
+    if coarse is None:
+        return 1.0
     return 1.0 - float(np.median(coarse.threshold / fine.threshold))
 
 

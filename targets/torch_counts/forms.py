@@ -68,7 +68,9 @@ def exact_forms(layer: Layer, reach: Reach, device: Any) -> tuple[Form, ...]:
 
 
 def _is_one_product(layer: Layer) -> bool:
-    return not isinstance(layer, Conv) or layer.groups == 1
+    """Tell whether a layer is one matrix product; torch 2.13 errs in those of a single term."""
+    is_grouped = isinstance(layer, Conv) and layer.groups > 1
+    return not is_grouped and layer.weight[0].size > 1
 
 
 def _fits_int8(layer: Layer, reach: Reach) -> bool:

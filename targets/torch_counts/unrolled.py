@@ -38,7 +38,7 @@ def patch_rows(layer: Layer, x: Any, zero: int = 0) -> Any:
         reach = layer.dilation[axis - 1] * (layer.kernel[axis - 1] - 1) + 1
         x = x.unfold(axis, reach, layer.stride[axis - 1])
     x = x[..., :: layer.dilation[0], :: layer.dilation[1]]
-    return x.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2)
+    return x.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2).contiguous()
 
 
 def from_rows(rows: Any, shape: tuple[int, ...]) -> Any:

@@ -15,12 +15,13 @@ from targets.torch_counts.arithmetic import exact_arithmetic  # noqa: E402
 from targets.torch_counts.device import to_device  # noqa: E402
 from targets.torch_counts.forms import exact_forms  # noqa: E402
 from targets.torch_counts.reach import Reach, reach_of  # noqa: E402
+from targets.torch_counts.unrolled import patch_rows  # noqa: E402
 from toolchain._random_networks import Writer  # noqa: E402
 from toolchain.ir.ann import Conv, Dense, Encoding, Input, Output  # noqa: E402
 from toolchain.ir.counts import count  # noqa: E402
 from toolchain.ir.graph import Graph  # noqa: E402
 
-LAYER = Dense(name="d", weight=np.ones((1, 1), np.int64))
+LAYER = Dense(name="d", weight=np.ones((1, 2), np.int64))
 SMALL = Reach(
     low=0, high=15, weight_low=-127, weight_high=127, partial_sum=1000, absolute_sum=1000
 )
@@ -61,9 +62,16 @@ def test_a_form_ends_where_its_proof_ends(form, last, first):
     assert form not in names(dataclasses.replace(SMALL, **first))
 
 
-def test_groups_are_not_unrolled():
-    layer = Conv(name="c", weight=np.ones((4, 1, 1, 1), np.int64), groups=2)
-
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv(name="groups", weight=np.ones((4, 2, 1, 1), np.int64), groups=2),
+        Conv(name="one term", weight=np.ones((4, 1, 1, 1), np.int64)),
+        Dense(name="one input", weight=np.ones((4, 1), np.int64)),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_what_is_no_matrix_product_is_not_unrolled(layer):
     assert names(SMALL, layer) == ["tf32", "float32", "float64"]
 
 
@@ -103,6 +111,15 @@ def test_every_form_gives_the_sums_of_the_reference(device, random, low):
         with exact_arithmetic():
             sums = form.build(layer, reach, graph.shapes["layer"], device)(to_device(x, device))
         np.testing.assert_array_equal(sums.cpu(), count(layer, x.astype(float)))
+
+
+def test_terms_of_an_output_are_neighbours_in_memory(device):
+    """Every other column of one row would be a view, which products of integers do not take."""
+    layer = Conv(name="c", weight=np.ones((2, 1, 1, 2), np.int64), dilation=(1, 2))
+
+    rows = patch_rows(layer, torch.arange(3, device=device).reshape(1, 1, 1, 3))
+
+    assert (rows.tolist(), rows.stride()) == ([[0, 2]], (2, 1))
 
 
 def test_settings_of_torch_come_back():

@@ -242,13 +242,18 @@ def check_windows(line: Sequence[onnx.NodeProto]) -> None:
             _refuse(node, f"stands between {entry.name!r} and {last.name!r}, where windows are")
     if not neurons:
         _refuse(entry, f"has no {NEURON} after it")
-    windows = onnx.helper.get_node_attr_value(entry, "windows")
+    windows = _windows_of(entry)
     for node in found:
-        other = onnx.helper.get_node_attr_value(node, "windows")
+        other = _windows_of(node)
         if other != windows:
             _refuse(
                 node, f"has windows={other}, and {entry.name!r} has {windows}; one is supported"
             )
+
+
+def _windows_of(node: onnx.NodeProto) -> int | None:
+    """Return the attribute, `None` where it is missing."""
+    return next((int(a.i) for a in node.attribute if a.name == "windows"), None)
 
 
 def _refuse(node: onnx.NodeProto, problem: str, hint: str | None = None) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -11,12 +12,14 @@ from toolchain.errors import CompileError
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Array
 from toolchain.ir.reference import encode, run
+from toolchain.pipeline import Options, compile_model
 from toolchain.target import TARGETS
 from toolchain.testing import Stages, compile_network, random_samples
 
 _LEVELS = 3
 _SAMPLES = 6
 _LOWERINGS = ("temporal", "spatial", "radix")
+_FORMATS = ("twin",)
 _ENGINES = ("count", "step")
 
 
@@ -38,6 +41,29 @@ def compiled(graph: Graph, random: Random) -> str:
     _require_prepared(graph, stages.prepared, x)
     _require_same_counts(stages, x)
     return "compiled"
+
+
+def built(model: Path, folder: Path, random: Random) -> str:
+    """Compile a model as a user does, in a new folder ``folder``.
+
+    Returns:
+        ``"built"``, or ``"imported, and "`` what refused it.
+
+    Raises:
+        AssertionError: A rung of the ladder broke its promise.
+    """
+    lowering = random.choice(("auto", *_LOWERINGS))
+    options = Options(
+        model=model, output=folder, levels=_LEVELS, lowering=lowering, formats=_FORMATS
+    )
+    try:
+        report = compile_model(options)
+    except CompileError as error:
+        return f"imported, and refused with {type(error).__name__}"
+    if not report.is_kept:
+        broken = [rung for rung in report.ladder if rung.status == "broken"]
+        raise AssertionError(f"the ladder is broken: {broken}")
+    return "built"
 
 
 def _require_prepared(graph: Graph, prepared: Graph, x: Array) -> None:

@@ -229,9 +229,37 @@ def qonnx(writer: Writer) -> onnx.ModelProto:
         return writer.node("Quant", x, *numbers, domain=_QONNX, **mode)
 
     x = quant(writer.input(4), 8.0, 1)
-    x = writer.node("MatMul", x, quant(writer.weight(4, 5), 4.0, 1))
-    x = quant(writer.node("Relu", x), 4.0, 0)
+    kind = writer.random.choice(("Quant", "BipolarQuant", "MultiThreshold"))
+    if kind == "BipolarQuant":
+        signs = writer.node(kind, writer.weight(4, 5), writer.scalar(0.5), domain=_QONNX)
+        x = writer.node("MatMul", x, signs)
+    else:
+        x = writer.node("MatMul", x, quant(writer.weight(4, 5), 4.0, 1))
+    if kind == "MultiThreshold":
+        steps = 0.25 * np.arange(1, 4) + writer.numbers.normal(size=(5, 1))
+        limits = writer.constant(steps.astype(np.float32))
+        x = writer.node(kind, x, limits, domain=_QONNX, data_layout="NC", out_scale=0.5)
+    else:
+        x = quant(writer.node("Relu", x), 4.0, 0)
     return writer.model(writer.dense(x, 5, 2))
+
+
+def integer_operators(writer: Writer) -> onnx.ModelProto:
+    """Operators on integers, as onnxruntime has them: a convolution or a matrix."""
+    zero = writer.constant(np.array(0, np.uint8))
+    signed_zero = writer.constant(np.array(0, np.int8))
+    scale, weight_scale = writer.scalar(2.0**-4), writer.scalar(2.0**-7)
+    is_image = bool(writer.between(0, 1))
+    x = writer.input(*((1, 4, 4) if is_image else (6,)))
+    x = writer.node("QuantizeLinear", x, scale, zero)
+    shape = (3, 1, 3, 3) if is_image else (6, 3)
+    integers = writer.constant(writer.numbers.integers(-99, 99, shape).astype(np.int8))
+    parts = [x, scale, zero, integers, weight_scale, signed_zero, scale, zero]
+    x = writer.node("QLinearConv" if is_image else "QLinearMatMul", *parts)
+    x = writer.node("DequantizeLinear", x, scale, zero)
+    if is_image:
+        x = writer.flat(x, 12)
+    return writer.model(writer.dense(x, 12 if is_image else 3, 2))
 
 
 def windows(writer: Writer) -> onnx.ModelProto:
@@ -286,6 +314,7 @@ NETWORKS: Sequence[Callable[[Writer], onnx.ModelProto]] = (
     recurrent,
     quantized,
     qonnx,
+    integer_operators,
     windows,
 )
 """All kinds of networks."""

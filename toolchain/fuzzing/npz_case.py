@@ -15,6 +15,7 @@ from toolchain.fuzzing.builds import COUNT, build_files
 from toolchain.fuzzing.damaged_archives import damage_archive
 from toolchain.ir.archive import load_archive
 from toolchain.ir.graph import Graph
+from toolchain.ir.verify import verify_phase
 
 _LARGEST_BYTES = 2**24
 _SAMPLES_SHARE = 0.4
@@ -57,6 +58,7 @@ def _build(random: Random, folder: Path) -> str:
     name = random.choice((GRAPH_FILE, CIRCUIT_FILE))
     (folder / name).write_bytes(damage_archive(random, files[name]))
     graph = load_archive(folder / GRAPH_FILE, Graph)
+    verify_phase(graph)
     windows = (graph.input.windows,) if graph.input.windows > 1 else ()
     shape = (2, *windows, *graph.input.source_shape)
     (folder.parent / "x.npz").write_bytes(_saved(np.ones(shape, np.float32)))

@@ -20,7 +20,7 @@ from toolchain.fuzzing import (
     damaged_nodes,
     damaged_tensors,
 )
-from toolchain.fuzzing.compilation import compiled
+from toolchain.fuzzing.compilation import built, compiled
 from toolchain.fuzzing.damaged_bytes import damage_bytes
 from toolchain.fuzzing.networks import draw_network
 from toolchain.ir.node import Array
@@ -54,6 +54,7 @@ _RUN_ELEMENTS = 2**18
 """Elements of one sample's values up to which the network is run."""
 
 _SURVEYED_SHARE = 0.2
+_BUILT_SHARE = 0.03
 _COMPILED_SHARE = 0.2
 _RUN_NODES = 1000
 """Nodes up to which it is run; float32 adds up more rounding errors behind more."""
@@ -92,7 +93,10 @@ def run_onnx_case(seed: int, folder: Path) -> str:
     if elements > _RUN_ELEMENTS or len(model.graph.nodes) > _RUN_NODES:
         return "imported"
     found = compared(model, random)
-    return compiled(model.graph, random) if random.random() < _COMPILED_SHARE else found
+    draw = random.random()
+    if draw < _BUILT_SHARE:
+        return built(path, folder / "build", random)
+    return compiled(model.graph, random) if draw < _COMPILED_SHARE else found
 
 
 def _require_obstacles(path: Path, error: CompileError) -> None:

@@ -63,11 +63,20 @@ def verify(graph: Graph) -> None:
     Raises:
         VerifyError: Something does not; the error names the node.
     """
+    for node in graph:
+        _verify_inputs(node)
     graph.shapes  # noqa: B018  (computing the shapes checks order and fit)
     for kind in (Input, Output):
         if len(graph.of_type(kind)) != 1:
             raise VerifyError(f"{len(graph.of_type(kind))} nodes are {kind.__name__}, not one")
     _verify_nothing_dropped(graph)
+
+
+def _verify_inputs(node: Node) -> None:
+    """Check how many others a node reads: sums several, an input none, the others one."""
+    is_several = isinstance(node, (Add, Concat)) and bool(node.inputs)
+    if not is_several and len(node.inputs) != (0 if isinstance(node, Input) else 1):
+        raise VerifyError(f"reads {len(node.inputs)} nodes", node=node.name)
 
 
 def verify_phase(graph: Graph) -> None:

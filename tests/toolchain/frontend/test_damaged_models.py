@@ -8,6 +8,7 @@ import onnx.parser
 import pytest
 
 from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
+from toolchain.frontend.survey import survey_model
 from toolchain.frontend.testing import (
     check_against_onnxruntime,
     import_proto,
@@ -154,6 +155,26 @@ def test_an_attribute_of_our_own_functions_of_another_type(attribute):
         import_proto(model)
 
     assert error.value.node == "fire"
+
+
+def test_windows_that_are_missing_are_an_obstacle_to_check_too(tmp_path):
+    model = spiking_model(
+        """net (float[N, 3] x) => (float[N, 2] y) {
+            a = ai.snn_compile.RepeatWindows <windows = 1> (x)
+            [fire] s = ai.snn_compile.MultiThreshold <windows = 1, levels = 1,
+                threshold = 1.0, mixing = [1.0], retention = 1.0, initial = 0.5> (a)
+            o = MatMul (s, v)
+            y = ai.snn_compile.AverageWindows <windows = 1> (o) }""",
+        windows=1,
+        v=small_integers(3, 2),
+    )
+    (fire,) = (node for node in model.graph.node if node.name == "fire")
+    del fire.attribute[[a.name for a in fire.attribute].index("windows")]
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+
+    survey = survey_model(tmp_path / "model.onnx")
+
+    assert "fire" in survey.refused
 
 
 def test_an_unused_function_that_calls_itself():

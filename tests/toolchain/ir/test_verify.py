@@ -281,3 +281,15 @@ def test_a_graph_must_be_in_order():
 
     assert error.value.node == "y"
     assert isinstance(graph["y"], Output)
+
+
+@pytest.mark.parametrize(("inputs", "count"), [((), 0), (("x", "x"), 2)])
+def test_a_layer_that_does_not_read_one_node_is_refused(inputs, count):
+    graph = chain((2,), Dense(name="d", weight=np.ones((2, 2))))
+    layer = dataclasses.replace(graph["d"], inputs=inputs)
+    broken = graph.with_nodes([layer if node.name == "d" else node for node in graph])
+
+    with pytest.raises(VerifyError) as error:
+        verify(broken)
+
+    assert (error.value.node, error.value.problem) == ("d", f"reads {count} nodes")

@@ -25,10 +25,7 @@ def _dequantized(node: Expansion, position: int, suffix: str, axis: int | None =
 
 
 def _quantized(node: Expansion, value: str, position: int) -> None:
-    """Add the `QuantizeLinear` that makes the output; without a scale it is ``value``."""
-    if not node.has(position):
-        node.add("Identity", value, suffix="output", to=node.output)
-        return
+    """Add the `QuantizeLinear` that makes the output."""
     inputs = [value, node.input(position)]
     if node.has(position + 1):
         inputs.append(node.input(position + 1))
@@ -67,7 +64,10 @@ def _gemm(node: Expansion) -> None:
         onnx.helper.make_attribute("transA", node.integer("transA", 0)),
         onnx.helper.make_attribute("transB", 1 - columns),
     )
-    _quantized(node, node.add("Gemm", *inputs, copied=transposed), 7)
+    if node.has(7):
+        _quantized(node, node.add("Gemm", *inputs, copied=transposed), 7)
+    else:
+        node.add("Gemm", *inputs, copied=transposed, to=node.output)
 
 
 def _of_two(op: str) -> Expander:

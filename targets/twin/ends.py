@@ -128,6 +128,17 @@ def _emit_step(writer: ModelWriter, step: HostOp, x: str, shape: Shape, value: s
         axis = 1 if step.axis is None else step.axis + 1
         keep = step.keep_axis and step.axis is not None
         return writer.add("ArgMax", [x], value, axis=axis, keepdims=int(keep))
+    if step.function == "affine":
+        factor = writer.constant(f"{value}/factor", step.factor, np.float64)
+        shift = writer.constant(f"{value}/shift", step.shift, np.float64)
+        return writer.add(
+            "Add", [writer.add("Mul", [x, factor], f"{value}/scaled"), shift], value
+        )
+    if step.function == "round":
+        low = writer.constant(f"{value}/low", step.low, np.float64)
+        high = writer.constant(f"{value}/high", step.high, np.float64)
+        rounded = writer.add("Round", [x], f"{value}/rounded")
+        return writer.add("Clip", [rounded, low, high], value)
     operator = _OPERATORS[step.function]
     if operator in ("Relu", "Sigmoid"):
         return writer.add(operator, [x], value)

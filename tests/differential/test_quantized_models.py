@@ -1,5 +1,6 @@
 """Models quantized by onnxruntime keep their counts, from the source down to single spikes."""
 
+import dataclasses
 import logging
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from toolchain.ir.reference import evaluate
 from toolchain.ir.snn import Spiking
 from toolchain.ir.staircase import Staircase
 from toolchain.pipeline import Options, compile_stages
+from toolchain.target import FORMATS
 from toolchain.verification.ladder import climb, route_of
 
 CNN = Path(__file__).parents[2] / "models" / "fashion_mnist_cnn"
@@ -147,6 +149,23 @@ def test_every_neuron_keeps_its_level_in_networks_of_all_kinds(tmp_path, name, f
     assert found["converted"] == "exact, ties apart"
     assert found["quantized"] == "within a level"
     assert stages.prepared.of_type(Staircase)
+
+
+def test_the_twin_rounds_what_the_host_rounds(tmp_path):
+    weights = {name: WEIGHTS[name] for name in ("k1", "b1", "k2", "v")} | {"w": weight(6, 4)}
+    onnx.save(text_model(NETWORKS["a residual"], **weights), tmp_path / "float.onnx")
+    path, x = tmp_path / "net.onnx", RANDOM.normal(size=(8, 2, 8, 8)).astype(np.float32)
+    quantize(tmp_path / "float.onnx", path, x)
+    stages, _ = compiled(path, x, "radix")
+    stages = dataclasses.replace(
+        stages, program=dataclasses.replace(stages.program, folder=tmp_path)
+    )
+
+    FORMATS["twin"](stages.program, tmp_path)
+
+    rungs = climb(route_of(stages, ("twin",), {}), Samples(x, None), lambda *_: None).rungs
+    assert promises(rungs)["twin"] == "exact"
+    assert [step.function for step in stages.program.graph.output.tail] == ["round", "affine"]
 
 
 def with_powers_of_two(model):

@@ -88,7 +88,10 @@ BAD_POPULATIONS = [
         SigmaDelta(name="logits", shape=(5,), threshold=np.arange(5)),
         "neurons have different thresholds; Lava's sigma-delta populations have one",
     ),
-    (Sigma(name="logits", shape=(5,)), "outputs are read from it, and it is no LIF population"),
+    (
+        Sigma(name="logits", shape=(5,)),
+        "outputs are read from it, and it has no membrane potential",
+    ),
 ]
 BAD_SYNAPSES = [
     (replace(DENSE, source="absent"), "there is no population 'absent'"),

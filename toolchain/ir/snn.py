@@ -28,6 +28,8 @@ _ZERO = np.zeros(())
 _ONE = np.ones(())
 _NONE = np.zeros((), np.int64)
 
+_PLACES_MAX = 16
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Spiking(Node):
@@ -207,6 +209,12 @@ class RadixFire(Spiking):
             self.windows == 1,
             f"has {self.windows} windows; the radix lowering knows neurons of one",
             hint="compile with --lowering temporal",
+        )
+        self._require(
+            self.places <= _PLACES_MAX,
+            f"has {self.levels} levels; numbers of {_PLACES_MAX} places end at "
+            f"{2**_PLACES_MAX - 1}",
+            hint="lower --levels",
         )
 
     @property

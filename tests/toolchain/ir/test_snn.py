@@ -156,6 +156,15 @@ def test_neurons_need_a_level(kind):
     assert str(error.value) == "verify at 'n': levels is 0; it must be 1 or more"
 
 
+def test_numbers_have_no_more_places_than_the_chip():
+    assert RadixFire(name="n", levels=2**16 - 1).places == 16
+
+    with pytest.raises(VerifyError) as error:
+        RadixFire(name="n", levels=2**16)
+
+    assert error.value.problem == "has 65536 levels; numbers of 16 places end at 65535"
+
+
 @pytest.mark.parametrize("threshold", [0, -1, [1.0, 0.0], [float("nan")]])
 def test_thresholds_are_above_zero(threshold):
     with pytest.raises(VerifyError) as error:

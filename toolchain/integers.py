@@ -146,10 +146,16 @@ def whole_thresholds(
     constant = np.floor(centred + _WHOLE).astype(np.int64)
     drift = levels * np.abs(threshold - exact)
     error = np.where(drift <= _WHOLE, 0.0, (drift + 1) / exact)
-    for channel in np.flatnonzero(error):
-        if constant.shape[1] == 1:
-            n = np.arange(1, levels + 1)
-            ours = np.ceil((n * threshold[channel] - constant[channel]) / unit[channel])
-            theirs = np.ceil((n * exact[channel] - wanted[channel]) / unit[channel] - _WHOLE)
-            error[channel] *= not np.array_equal(ours, theirs)
+    if constant.shape[1] == 1:
+        error = error * _differs(threshold, exact, constant, wanted, levels, unit)
     return Thresholds(threshold, constant, error)
+
+
+def _differs(
+    threshold: Ints, exact: Floats, constant: Ints, wanted: Floats, levels: int, unit: Ints
+) -> Bools:
+    """Tell for which channels a whole sum gets another level than it should, ``(C,)``."""
+    n = np.arange(1, levels + 1)
+    ours = np.ceil((n * threshold[:, None] - constant) / unit[:, None])
+    theirs = np.ceil((n * exact[:, None] - wanted) / unit[:, None] - _WHOLE)
+    return np.any(ours != theirs, axis=1)

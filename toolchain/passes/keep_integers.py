@@ -33,7 +33,9 @@ Observation: TypeAlias = Callable[[], dict[str, Sums]]
 
 _MARGIN = 1.25
 _SHIFTS_MAX = 12
+_FACTORS_MAX = 16
 _ERROR_MAX = 0.1
+_SUM_MAX = 2**60
 
 
 @compiler_pass("keep-integers", phase=Phase.QUANTIZE)
@@ -147,13 +149,14 @@ class _Fit:
         """Yield by what integers may be multiplied, ``(C,)``: the best for thresholds first."""
         most = min(largest_weight(layer, context.target) for layer in self.layers)
         room = most // self.lattice.largest
-        best, error = np.ones_like(room), self._thresholds(np.ones_like(room)).error
-        for factor in range(2, int(room.max()) + 1):
+        best = np.ones_like(room)
+        error = self._thresholds(best).error
+        for factor in (*range(2, _FACTORS_MAX + 1), most):
             if not error.any():
                 break
-            finer = self._thresholds(np.full_like(room, factor)).error
-            is_better = (factor <= room) & (finer < error)
-            best, error = np.where(is_better, factor, best), np.where(is_better, finer, error)
+            factors = np.minimum(factor, room)
+            finer = self._thresholds(factors).error
+            best, error = np.where(finer < error, factors, best), np.minimum(finer, error)
         yield best
         if (best > 1).any():
             yield np.ones_like(best)
@@ -198,8 +201,8 @@ class _Fit:
         return _Kept(
             threshold=thresholds.threshold,
             constant=thresholds.constant,
-            low=np.ceil(low).astype(np.int64),
-            high=np.ceil(high).astype(np.int64),
+            low=np.minimum(np.ceil(low), _SUM_MAX).astype(np.int64),
+            high=np.minimum(np.ceil(high), _SUM_MAX).astype(np.int64),
             weights=weights,
             bound=bound,
             level_error=float(thresholds.error.max()),

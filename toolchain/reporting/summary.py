@@ -217,8 +217,11 @@ def _percent(share: float | None) -> Text:
 
 
 def _short(value: float) -> Text:
-    """Return a large number in millions."""
-    return Text(f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.1f}M")
+    """Return a number in at most seven letters: the larger ones in millions and so on."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if value >= size:
+            return Text(f"{value / size:,.1f}{unit}")
+    return Text(f"{value:,.0f}")
 
 
 def _number(value: float | None) -> Text:

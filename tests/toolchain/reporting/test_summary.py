@@ -68,7 +68,12 @@ REPORT = Report(
     lowerings=(
         dataclasses.replace(LOWERING, name="radix", is_chosen=False, needs_program=True),
         dataclasses.replace(
-            LOWERING, name="spatial", is_chosen=False, neurons=1305910, fits=False
+            LOWERING,
+            name="spatial",
+            is_chosen=False,
+            neurons=1305910,
+            synapses=44848350079575,
+            fits=False,
         ),
         LOWERING,
     ),

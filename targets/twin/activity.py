@@ -9,6 +9,7 @@ these few sums, and nothing else is moved.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,8 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
     nodes = {}
     for name in senders:
         window, fan = circuit.windows[name], _fan_out(circuit, name)
+        if fan.size != window.copies * math.prod(graph.shapes[name]):
+            return None
         copies = fan.reshape(graph.shapes[name][0], window.copies, *fan.shape[1:])
         if window.is_radix or (copies != copies[:, :1]).any():
             return None

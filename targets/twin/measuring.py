@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from targets.simulator._contract import check_circuit
 from targets.torch_counts.lazy_counts import LazyCounts
 from targets.twin.activity import Census, FanOuts, censuses, fan_outs
 from targets.twin.counting import CountingNetwork
@@ -47,7 +48,13 @@ class Measuring:
 
 
 def measuring_of(network: CountingNetwork, circuit: Circuit) -> Measuring | None:
-    """Return what measures a network on its circuit; `None` where counts do not tell."""
+    """Return what measures a network on its circuit; `None` where counts do not tell.
+
+    Raises:
+        RangeError: The circuit has numbers that no register holds.
+        VerifyError: It does not fit together.
+    """
+    check_circuit(circuit)
     found = fan_outs(network.layout.graph, circuit)
     counted = None if found is None else censuses(network.layout, found)
     return None if found is None or counted is None else Measuring(network, found, counted)

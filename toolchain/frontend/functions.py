@@ -191,8 +191,11 @@ def function_types(
         types: Of the values before it, by name; with a batch axis of length 1.
 
     Raises:
-        UnsupportedOpError: What it reads is not float32, or of no shape that it can read.
+        UnsupportedOpError: What it reads is not one value of float32, or of no shape that it
+            can read.
     """
+    if len(node.input) != 1 or not node.input[0]:
+        _refuse(node, "reads nothing, or more than one value")
     tensor = types[node.input[0]].tensor_type
     if tensor.elem_type != onnx.TensorProto.FLOAT:
         _refuse(

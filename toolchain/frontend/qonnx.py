@@ -77,6 +77,8 @@ def _bipolar_quant(node: Expansion) -> None:
 
 def _multi_threshold(node: Expansion) -> None:
     thresholds = np.atleast_2d(node.array(1).astype(np.float64))
+    if thresholds.ndim != 2 or not thresholds.size:
+        node.refuse(f"has thresholds of shape {thresholds.shape}; (channels, steps) is needed")
     layout = node.text("data_layout", "NCHW")
     node.text("out_dtype", "")
     scale, bias = node.number("out_scale", 1.0), node.number("out_bias", 0.0)

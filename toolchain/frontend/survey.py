@@ -41,6 +41,7 @@ from toolchain.frontend.node_importer import NodeImporter
 from toolchain.ir.ann import HostOp
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
+from toolchain.limits import DEFAULT, Limits
 
 
 @dataclass
@@ -84,15 +85,19 @@ class Survey:
         return not (self.refused or self.others or self.unreached)
 
 
-def survey_model(path: Path) -> Survey:
+def survey_model(path: Path, limits: Limits = DEFAULT) -> Survey:
     """Look at all of a model, whatever is in the way.
+
+    Args:
+        path: Of the model.
+        limits: On its size.
 
     Raises:
         ImportModelError: It is no model that can be read, or its input has no fixed shape.
     """
-    file = read_file(Path(path))
+    file = read_file(Path(path), limits)
     graph = file.proto.graph
-    sample, _ = bind_batch(graph, file.path)
+    sample, _ = bind_batch(graph, file.path, limits)
     nodes = dependent_nodes(graph, sample.name)
     known = Resolved({sample.name: sample.type})
     survey = Survey(file, known, frozenset(node.name for node in nodes))

@@ -63,7 +63,7 @@ def change_attribute(random: Random, model: onnx.ModelProto, _: Path) -> None:
         return
     attribute = random.choice(random.choice(nodes).attribute)
     if attribute.type == onnx.AttributeProto.INT:
-        attribute.i = random.choice((random.choice(WHOLE), attribute.i + 1, -attribute.i))
+        attribute.i = random.choice((*WHOLE, 0, 1, _near(random, attribute.i)))
     elif attribute.type == onnx.AttributeProto.FLOAT:
         attribute.f = random.choice((*REAL, -attribute.f, attribute.f * 3))
     elif attribute.type == onnx.AttributeProto.STRING:

@@ -26,7 +26,7 @@ Case: TypeAlias = Callable[[int, Path], str]
 TIME_S = 30.0
 """Longest that one case may take."""
 
-MEMORY_BYTES = 3 * 2**30
+MEMORY_BYTES = 2**30
 """Address space that one case may take beyond what the process has before it."""
 
 CASES_PER_PROCESS = 2000

@@ -20,7 +20,7 @@ from toolchain.fuzzing import (
     damaged_nodes,
     damaged_tensors,
 )
-from toolchain.fuzzing.compilation import built, compiled
+from toolchain.fuzzing.compilation import LIMITS, built, compiled
 from toolchain.fuzzing.damaged_bytes import damage_bytes
 from toolchain.fuzzing.networks import draw_network
 from toolchain.ir.node import Array
@@ -83,7 +83,7 @@ def run_onnx_case(seed: int, folder: Path) -> str:
     path.write_bytes(damaged_model(random, folder))
     is_surveyed = random.random() < _SURVEYED_SHARE
     try:
-        model = import_model(path)
+        model = import_model(path, LIMITS)
     except CompileError as error:
         if is_surveyed:
             _require_obstacles(path, error)
@@ -106,7 +106,7 @@ def _require_obstacles(path: Path, error: CompileError) -> None:
         AssertionError: It does not.
     """
     try:
-        survey = survey_model(path)
+        survey = survey_model(path, LIMITS)
     except CompileError:
         return
     if survey.is_clear:

@@ -88,7 +88,7 @@ class Graph:
                     raise VerifyError(
                         f"reads {source!r}, which is not before it", node=node.name
                     )
-            shapes[node.name] = node.output_shape(*(shapes[source] for source in node.inputs))
+            shapes[node.name] = node.shape_behind(tuple(shapes[s] for s in node.inputs))
         return MappingProxyType(shapes)
 
     @property

@@ -38,6 +38,13 @@ class Node:
         """
         raise NotImplementedError
 
+    def shape_behind(self, inputs: tuple[Shape, ...]) -> Shape:
+        """Return `output_shape`, computed once for the same inputs: a node never changes."""
+        known: dict[tuple[Shape, ...], Shape] = self.__dict__.setdefault("_known_shapes", {})
+        if inputs not in known:
+            known[inputs] = self.output_shape(*inputs)
+        return known[inputs]
+
     @property
     def kind(self) -> str:
         """The node's class in the text form and in messages."""

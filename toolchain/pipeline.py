@@ -32,7 +32,6 @@ from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import decode, encode
 from toolchain.ir.size import count_neurons, count_synapses
 from toolchain.ir.snn import LmHt, Spiking
-from toolchain.ir.staircase import Staircase
 from toolchain.ir.text import print_graph
 from toolchain.ir.verify import accounted
 from toolchain.limits import DEFAULT, Deadline, Limits
@@ -50,6 +49,7 @@ from toolchain.tuning.levels import (
     choose_levels,
 )
 from toolchain.tuning.lowering import choose_lowering
+from toolchain.tuning.origin import origin_of, without_samples
 from toolchain.verification.ladder import Climb, Stages, climb, route_of
 from toolchain.verification.layers import report_layers
 from toolchain.verification.reparameterization import uniform_residue
@@ -66,9 +66,6 @@ EXACT, UNIFORM = "exact", "uniform"
 
 AUTO = "auto"
 """The lowering that the compiler chooses."""
-
-TRAINED = "trained"
-"""What stands for the conversion method where the model brings its neurons."""
 
 _CALIBRATION_MAX = 512
 _SYNTHETIC_COUNT = 32
@@ -167,6 +164,7 @@ class _Compilation:
         _require_reparameterization(options.reparameterization)
         self.folder = options.output or default_folder(options.model, options.target)
         self.warnings: list[str] = []
+        self.has_samples = True
         _require_known(options.dump_after)
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -212,13 +210,7 @@ class _Compilation:
                 )
             y = None if samples.y is None else samples.y[:_CALIBRATION_MAX]
             return Samples(samples.x[:_CALIBRATION_MAX], y)
-        guessed = "the steps of the input" if model.graph.of_type(LmHt) else "thresholds"
-        if model.graph.of_type(Staircase):
-            guessed = "thresholds that the model has not quantized itself"
-        self.warnings.append(
-            f"{guessed} are guesses: there are no calibration samples, so the network was "
-            "calibrated on random numbers; give real ones with --calibration"
-        )
+        self.has_samples = False
         return synthetic_samples(model.input_shape, _SYNTHETIC_COUNT)
 
     def stages(self, model: ImportedModel, samples: Samples, folder: Path | None) -> Stages:
@@ -230,10 +222,12 @@ class _Compilation:
             lowering=self.options.lowering,
         )
         prepared = self._phase(model.graph, Phase.PREPARE, context)
+        if not self.has_samples:
+            self.warnings.append(without_samples(prepared))
         self.progress("calibrate", 0, len(samples))
         calibration = calibrate(prepared, samples.x)
         context = dataclasses.replace(context, calibration=calibration)
-        if self.options.levels is None and not prepared.of_type(LmHt):
+        if self.options.levels is None and not origin_of(prepared):
             context = self._with_levels(model, prepared, context)
         return self._lowered(model, prepared, context, folder)
 
@@ -325,7 +319,7 @@ class _Compilation:
             model={"name": named, "sha256": model.sha256},
             target=self.target.name,
             lowering=stages.lowering,
-            method=TRAINED if stages.prepared.of_type(LmHt) else self.options.method,
+            method=origin_of(stages.prepared) or self.options.method,
             levels=max((node.levels for node in graph.of_type(Spiking)), default=0),
             windows=max((node.windows for node in graph.of_type(Spiking)), default=1),
             time_steps=circuit.latency,

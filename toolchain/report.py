@@ -128,7 +128,8 @@ class Report:
         model: ``name`` and ``sha256`` of the ONNX file.
         target: Name of the target.
         lowering: ``temporal``, ``spatial`` or ``radix``.
-        method: Conversion method; ``trained`` where the model brings its neurons.
+        method: Conversion method; ``trained`` or ``quantized`` where the
+            model brings its neurons or their steps.
         levels: Largest spike count of a neuron in one window.
         windows: Windows of one sample; 1 unless the network was trained with more.
         time_steps: From a sample's first step to its answer, inclusive.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolchain.ir.ann import Relu
+from toolchain.ir.graph import Graph
 from toolchain.ir.node import IndexArray, Node, Shape
+from toolchain.ir.snn import LmHt
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,3 +41,9 @@ class Staircase(Node):
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the input."""
         return inputs[0]
+
+
+def counts_steps(prepared: Graph) -> bool:
+    """Tell whether all that a network sends are steps that its model has already."""
+    known = prepared.input.encoding is not None and bool(prepared.of_type(Staircase))
+    return known and not any(isinstance(node, (Relu, LmHt)) for node in prepared)

@@ -16,13 +16,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.ir.ann import Relu
 from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats
-from toolchain.ir.snn import LmHt, Spiking
-from toolchain.ir.staircase import Staircase
+from toolchain.ir.snn import Spiking
 from toolchain.verification.ties import Forced
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -34,12 +32,6 @@ TOLERANCE = 1e-9
 """Of what real numbers compute in another order, relative to the largest."""
 
 _STEP = 1e-4
-
-
-def counts_steps(prepared: Graph) -> bool:
-    """Tell whether all that a network sends are steps that its model has already."""
-    known = prepared.input.encoding is not None and bool(prepared.of_type(Staircase))
-    return known and not any(isinstance(node, (Relu, LmHt)) for node in prepared)
 
 
 def level_error(before: Graph, after: Graph) -> float:

@@ -23,13 +23,12 @@ from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
 from toolchain.ir.reference import Value, counts_of, decode, encode, evaluate
 from toolchain.ir.snn import LmHt, Spiking
-from toolchain.ir.staircase import Staircase
+from toolchain.ir.staircase import Staircase, counts_steps
 from toolchain.report import Rung
 from toolchain.verification.comparison import first_count, first_output, first_spike
 from toolchain.verification.kept_counts import TOLERANCE as EXACT_TOLERANCE
 from toolchain.verification.kept_counts import (
     LevelTally,
-    counts_steps,
     force_counts,
     is_one_level,
     is_tie,
@@ -48,6 +47,9 @@ SpikeSource: TypeAlias = Callable[[npt.NDArray[Any]], tuple[Floats, Mapping[str,
 
 IMPORT_TOLERANCE = 1e-4
 """Largest error of the imported network, relative to its largest output."""
+
+_KEPT_TOLERANCE = 1e-6
+"""Likewise of integers found again: the model has their products with a step in float32."""
 
 RUNGS = ("onnxruntime", "imported", "converted", "lowered", "quantized", "count", "step")
 """Those of every network, from the source down; engines that run artifacts come after them."""
@@ -202,7 +204,7 @@ class _Ladder:
         if rung == "quantized" and lowered is not None:
             error = level_error(lowered, self.program.graph)
             if error == 0:
-                promise, tolerance = "exact", EXACT_TOLERANCE
+                promise, tolerance = "exact", _KEPT_TOLERANCE
             elif np.isfinite(error):
                 promise = _WITHIN_A_LEVEL
         why = self.route.absent.get(rung, "")

@@ -7,7 +7,9 @@ import pytest
 
 from toolchain.ir.ann import Dense, Input, Output, Relu
 from toolchain.ir.graph import Graph
+from toolchain.ir.staircase import Staircase
 from toolchain.target import TARGETS, Limit
+from toolchain.testing import chain
 from toolchain.tuning.lowering import choose_lowering
 
 
@@ -31,3 +33,23 @@ def test_copies_that_fit_the_chip_are_spatial(network, room, lowering):
     target = replace(TARGETS["loihi2"], neurons=Limit(room, "neurons", "test", "assumed"))
 
     assert choose_lowering(network, 4, target) == lowering
+
+
+def test_a_quantized_model_of_many_levels_takes_binary_numbers():
+    many, few = (
+        chain((4,), Dense(name="d", weight=np.ones((3, 4))), Staircase(name="s", low=0, high=h))
+        for h in (64, 63)
+    )
+
+    assert choose_lowering(many, 15, TARGETS["loihi2"]) == "radix"
+    assert choose_lowering(few, 15, TARGETS["loihi2"]) == "spatial"
+
+
+def test_copies_of_a_quantized_population_are_its_own_levels():
+    neurons = Staircase(name="s", low=0, high=63)
+    size = TARGETS["loihi2"].neurons.value // 63
+    graph = chain((1,), Dense(name="d", weight=np.ones((size, 1))), neurons)
+    larger = chain((1,), Dense(name="d", weight=np.ones((size + 1, 1))), neurons)
+
+    assert choose_lowering(graph, 1, TARGETS["loihi2"]) == "spatial"
+    assert choose_lowering(larger, 1, TARGETS["loihi2"]) == "temporal"

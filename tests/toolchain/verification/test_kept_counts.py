@@ -13,12 +13,11 @@ from toolchain.ir.counts import sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.reference import evaluate
 from toolchain.ir.snn import Spiking
-from toolchain.ir.staircase import Staircase
+from toolchain.ir.staircase import Staircase, counts_steps
 from toolchain.mapping import MAPPINGS
 from toolchain.target import TARGETS
 from toolchain.testing import compile_network
 from toolchain.verification.kept_counts import (
-    counts_steps,
     force_counts,
     is_one_level,
     is_tie,

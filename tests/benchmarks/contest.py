@@ -70,7 +70,8 @@ def race(contenders: Iterable[Contender], effort: Effort) -> None:
     for _ in range(effort.rounds):
         for contender in contenders:
             number = calls[contender.name]
-            contender.run()  # what the others have put out of the caches, ours included
+            if number > 1:
+                contender.run()  # what the others have put out of the caches, ours included
             took = seconds(contender.run, number)
             contender.rates.append(number * contender.samples / took)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toolchain.ir.graph import Graph
 
 TARGET = "loihi2"
-STEP_BATCH = 8
+STEP_BATCH = 4
 """Samples of a turn of the step engine, which keeps every spike of every population."""
 
 

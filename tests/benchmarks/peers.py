@@ -10,8 +10,8 @@ not depend on what spikes.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import onnx
 from contest import Contender, fastest
@@ -27,8 +27,6 @@ PEERS = {
     "sinabs": "sinabs",
 }
 
-Network: TypeAlias = Callable[[Any], Any]
-
 
 def missing_peers() -> list[str]:
     """Return the names of the simulators that are not installed."""
@@ -38,43 +36,43 @@ def missing_peers() -> list[str]:
 
 
 def peer(
-    name: str, model: onnx.ModelProto, x: Floats, time_steps: int, batches: tuple[int, ...]
-) -> Contender:
-    """Return a simulator with the batch and the memory format in which it is fastest."""
+    name: str, model: onnx.ModelProto, x: Floats, time_steps: Sequence[int]
+) -> list[Contender]:
+    """Return a simulator at each number of steps.
+
+    Batch and memory format are those in which it is fastest at the first of them.
+    """
     import torch
 
-    network = _NETWORKS[name](_Layers(model), time_steps)
-    samples = torch.from_numpy(x)
+    candidates = [
+        (batch, layout)
+        for batch in BATCHES
+        for layout in (torch.contiguous_format, torch.channels_last)
+    ]
 
-    def candidates() -> Iterator[Contender]:
-        for batch in batches:
-            for layout in (torch.contiguous_format, torch.channels_last):
-                given = samples[:batch].contiguous(memory_format=layout)
-                note = f"batch {batch}, {str(layout).removeprefix('torch.')}"
-                title = f"{name}, {time_steps} steps"
-                yield Contender(title, batch, _in_layout(network, given, layout), note)
+    def contender(steps: int, batch: int, layout: Any) -> Contender:
+        note = f"batch {batch}, {str(layout).removeprefix('torch.')}"
+        run = simulator(name, model, x[:batch], steps, layout)
+        return Contender(f"{name}, {steps} steps", batch, run, note)
 
-    return fastest(candidates())
+    tried = [contender(time_steps[0], *candidate) for candidate in candidates]
+    best = candidates[tried.index(fastest(tried))]
+    return [contender(steps, *best) for steps in time_steps]
 
 
 def simulator(
-    name: str, model: onnx.ModelProto, x: Floats, time_steps: int
+    name: str, model: onnx.ModelProto, x: Floats, time_steps: int, layout: Any = None
 ) -> Callable[[], Any]:
-    """Return a run of a simulator on one batch, channels last."""
+    """Return a run of a simulator on one batch, channels last unless told otherwise."""
     import torch
 
-    network = _NETWORKS[name](_Layers(model), time_steps)
-    layout = torch.channels_last
-    return _in_layout(network, torch.from_numpy(x).contiguous(memory_format=layout), layout)
-
-
-def _in_layout(network: Any, given: Any, layout: Any) -> Callable[[], Any]:
-    import torch
+    layout = layout or torch.channels_last
+    layers = _Layers(model)
+    layers.to_layout(layout)
+    network = _NETWORKS[name](layers, time_steps)
+    given = torch.from_numpy(x).contiguous(memory_format=layout)
 
     def run() -> Any:
-        if network.layout != layout:
-            network.layers.to_layout(layout)
-            network.layout = layout
         with torch.inference_mode():
             return network(given)
 
@@ -150,7 +148,7 @@ class _Stepwise:
     """A network that goes through all layers in each step."""
 
     def __init__(self, layers: _Layers, time_steps: int) -> None:
-        self.layers, self.time_steps, self.layout = layers, time_steps, None
+        self.layers, self.time_steps = layers, time_steps
 
     def __call__(self, x: Any) -> Any:
         current = self.layers.current(x)
@@ -201,7 +199,7 @@ class _AllAtOnce:
     axis = 0
 
     def __init__(self, layers: _Layers, time_steps: int) -> None:
-        self.layers, self.time_steps, self.layout = layers, time_steps, None
+        self.layers, self.time_steps = layers, time_steps
         self.neurons = {name: self.new_neurons() for name in layers.neurons}
 
     def __call__(self, x: Any) -> Any:

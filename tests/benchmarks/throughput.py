@@ -126,7 +126,7 @@ def in_ours(model: Any, x: Any, batch: int, arguments: argparse.Namespace) -> li
     counted = program(arguments.levels)
     contenders = [ours.engine("count", counted, x[:batch])]
     if batch == max(arguments.batches):
-        for levels in arguments.time_steps:
+        for levels in arguments.time_steps[:1]:
             stepped = program(levels)
             ours.require_agreement(stepped, x[:2])
             few = min(batch, ours.STEP_BATCH)
@@ -149,10 +149,9 @@ def in_peers(model: Any, x: Any, arguments: argparse.Namespace) -> list[Any]:
 
         torch.set_num_threads(arguments.threads)
     contenders = []
-    for time_steps in arguments.time_steps:
-        for name in present:
-            report_progress(f"the best batch of {name}, {time_steps} steps")
-            contenders.append(peers.peer(name, model, x, time_steps, peers.BATCHES))
+    for name in present if arguments.time_steps else ():
+        report_progress(f"the best batch of {name}")
+        contenders += peers.peer(name, model, x, arguments.time_steps)
     return contenders
 
 

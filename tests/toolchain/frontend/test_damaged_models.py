@@ -177,6 +177,48 @@ def test_windows_that_are_missing_are_an_obstacle_to_check_too(tmp_path):
     assert "fire" in survey.refused
 
 
+def test_a_softmax_of_constants_whose_axes_older_opsets_join():
+    error = refused(
+        """net (float[N, 4] x) => (float[N, 3] y) {
+            [soft] p = Softmax (w)  y = MatMul (x, p) }""",
+        w=small_integers(4, 3),
+    )
+
+    assert error.node == "soft"
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3), (3, 1, 1)])
+def test_thresholds_of_another_shape(shape):
+    model = unchecked(
+        """net (float[N, 3] x) => (float[N, 3] y) {
+            [steps] y = qonnx.custom_op.general.MultiThreshold <data_layout = "NC"> (x, w) }""",
+        w=np.ones(shape, np.float32),
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("qonnx.custom_op.general", 1))
+
+    with pytest.raises(UnsupportedOpError, match="has thresholds of shape") as error:
+        import_proto(model)
+
+    assert error.value.node == "steps"
+
+
+def test_a_function_that_reads_nothing_is_an_obstacle_to_check_too(tmp_path):
+    model = spiking_model(
+        """net (float[N, 3] x) => (float[N, 2] y) {
+            a = MatMul (x, v)
+            [in] r = ai.snn_compile.RepeatWindows <windows = 1> (a)
+            y = ai.snn_compile.AverageWindows <windows = 1> (r) }""",
+        windows=1,
+        v=small_integers(3, 2),
+    )
+    model.graph.node[1].input[0] = ""
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+
+    survey = survey_model(tmp_path / "model.onnx")
+
+    assert not survey.is_clear
+
+
 def test_an_unused_function_that_calls_itself():
     model = unchecked("net (float[N, 4] x) => (float[N, 4] y) { [act] y = Relu (x) }")
     function = onnx.helper.make_function(

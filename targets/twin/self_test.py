@@ -9,8 +9,8 @@ threshold, or just misses it. What it is to give is known from the plain evaluat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from targets.twin.ends import signal_type
 from targets.twin.layout import Layout, lay_out
 from targets.twin.network import emit_population, fired_value
+from targets.twin.sessions import run_once
 from targets.twin.signals import Signal
 from targets.twin.writer import ModelWriter, batch_of
 from toolchain.bounds import Layer
@@ -29,36 +30,52 @@ from toolchain.ir.node import Array
 from toolchain.ir.snn import Spiking
 
 Values: TypeAlias = npt.NDArray[Any]
-RunModel: TypeAlias = Callable[[bytes, Mapping[str, Values]], Values]
-"""Runs a serialized model of one output."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A population with biases that bring it next to its steps, and what it is to give.
+
+    Attributes:
+        graph: With the moved biases.
+        node: The population.
+        inputs: What its layers read, ``(samples, *shape)`` by node.
+        counts: Its spike counts.
+    """
+
+    graph: Graph
+    node: Spiking
+    inputs: Mapping[str, Values]
+    counts: Values
+
+
+RunCases: TypeAlias = Callable[[Layout, Sequence[Case]], Sequence[Values]]
+"""Runs populations by themselves and returns their spike counts."""
 
 _RANDOM_SAMPLES = 2
 _MANY_CHANNELS = 64
 """From here on neighbouring channels are enough to meet a step from both sides."""
 
 
-def failures(layout: Layout, run: RunModel) -> frozenset[str]:
+def failures(layout: Layout, run: RunCases) -> frozenset[str]:
     """Return the names of the populations that a runtime does not count right."""
+    cases = [case for node in layout.graph.of_type(Spiking) for case in _cases(layout, node)]
     return frozenset(
-        node.name
-        for node in layout.graph.of_type(Spiking)
-        if not all(_right_or_wrong(layout, node, run))
+        case.node.name
+        for case, found in zip(cases, run(layout, cases), strict=True)
+        if not np.array_equal(np.minimum(found, case.node.levels), case.counts)
     )
 
 
-def _right_or_wrong(layout: Layout, node: Spiking, run: RunModel) -> Iterator[bool]:
-    """Yield whether a population is counted right, for one choice of biases after another."""
+def _cases(layout: Layout, node: Spiking) -> Iterator[Case]:
     inputs = _inputs(layout, node)
-    fed = {name: _as_fed(x, layout.signals[name]) for name, x in inputs.items()}
     layers = layout.graph.layers_into(node)
     values = [count(layer, inputs[layer.inputs[0]].astype(np.float64)) for layer in layers]
     sums = np.sum(values, axis=0)
     for misses in (0, 1) if sums.shape[1] < _MANY_CHANNELS else (0,):
         shift = _shift(node, sums, misses)
         moved = layout.graph.swap(replace(layers[0], bias=layers[0].bias + shift))
-        model = _population_model(layout, moved, node, list(inputs))
-        found = run(model, {layout.values[name]: x for name, x in fed.items()})
-        yield np.array_equal(np.minimum(found, node.levels), count(node, sums + shift))
+        yield Case(moved, node, inputs, count(node, sums + shift))
 
 
 def _inputs(layout: Layout, node: Spiking) -> dict[str, Values]:
@@ -114,17 +131,24 @@ def _shift(node: Spiking, sums: Values, misses: int) -> Values:
     return shift.reshape(-1, *(1 for _ in sums.shape[2:]))
 
 
-def _population_model(layout: Layout, moved: Graph, node: Spiking, read: list[str]) -> bytes:
-    """Return a model of one population of the graph with moved biases."""
+def run_cases(layout: Layout, cases: Sequence[Case]) -> list[Values]:
+    """Run populations in onnxruntime."""
+    return [_run(layout, case) for case in cases]
+
+
+def _run(layout: Layout, case: Case) -> Values:
     kept = frozenset(name for name, form in layout.forms.items() if isinstance(form, str))
-    tested = lay_out(moved, exact_sums=kept, only=node.name)
+    tested = lay_out(case.graph, exact_sums=kept, only=case.node.name)
     writer = ModelWriter()
-    emit_population(writer, tested, node)
-    sent, fed = layout.signals[node.name], [layout.signals[name] for name in read]
+    emit_population(writer, tested, case.node)
+    sent, read = layout.signals[case.node.name], [layout.signals[name] for name in case.inputs]
     model = writer.finish(
         "near-ties",
-        [batch_of(signal.value, signal_type(signal), signal.shape) for signal in fed],
-        [batch_of(fired_value(tested, node), signal_type(sent), sent.shape)],
+        [batch_of(signal.value, signal_type(signal), signal.shape) for signal in read],
+        [batch_of(fired_value(tested, case.node), signal_type(sent), sent.shape)],
         {},
     )
-    return model.SerializeToString()
+    fed = {
+        layout.values[name]: _as_fed(x, layout.signals[name]) for name, x in case.inputs.items()
+    }
+    return run_once(model.SerializeToString(), fed)

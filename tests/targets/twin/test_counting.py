@@ -49,7 +49,7 @@ def test_what_fails_in_bytes_is_written_as_sums(branches, monkeypatch):
         ),
     )
 
-    with pytest.warns(RuntimeWarning, match=f"{bytewise[0]}: slower ones take their place"):
+    with pytest.warns(RuntimeWarning, match=f"{bytewise[0]}; slower layers take their place"):
         layout = trusted_layout(graph)
 
     assert is_sum(layout, bytewise[0])

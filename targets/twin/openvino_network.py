@@ -1,0 +1,123 @@
+r"""The network in OpenVINO, where it is installed: another way to the same sums.
+
+OpenVINO runs the layers of a population of bytes as
+
+.. math:: \mathrm{rint}(\mathrm{clip}(\mathrm{fl}(\mathrm{fl}(S \sigma) + \beta), 0, L))
+
+with a bias :math:`\beta` in float32 behind the scale, and adds branches up there, too. With
+:math:`\sigma = 1 / \theta` and :math:`\beta = (o - \theta / 2 + 1 / 2) / \theta` steps lie half
+way between two sums, at a distance of :math:`1 / (2 \theta)` from either. With K layers there
+are 3 K + 1 roundings (of each scale, each product, the bias, and as many sums), each by a part
+of :math:`2^{-24}` of a number that is at most :math:`(A + |o| + \theta) / \theta` where no sum
+goes beyond A. So counts are right if :math:`(3 K + 2) (A + |o| + \theta) < 2^{23}`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.twin.joining import WEIGHT_MAX
+from targets.twin.layout import Layout
+from targets.twin.quantized import Quantized
+from targets.twin.self_test import Case
+from targets.twin.signals import BYTE_MAX, Signal
+from targets.twin.sums import largest_potential, largest_sum
+from toolchain.bounds import Layer
+from toolchain.ir.ann import Conv, Dense
+from toolchain.ir.snn import Spiking
+
+_LIMIT = 2**23
+_FLOAT32_MAX = 2**24
+
+
+def is_installed() -> bool:
+    """Tell whether OpenVINO is at hand."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def is_exact(layout: Layout) -> bool:
+    """Tell whether OpenVINO's roundings leave every count of a network what it is."""
+    graph = layout.graph
+    if not all(isinstance(form, Quantized) for form in layout.forms.values()):
+        return False
+    entry = layout.signals[graph.input.name]
+    if entry.low < 0 and (entry.low < -BYTE_MAX // 2 or entry.high > BYTE_MAX // 2):
+        return False
+    layers, read = layout.layers_into(graph.output)
+    is_plain = all(isinstance(layer, Dense) and _is_narrow(layer) for layer in layers)
+    if not is_plain or largest_sum(layers, read) >= _FLOAT32_MAX:
+        return False
+    return all(_has_exact(node, *layout.layers_into(node)) for node in graph.of_type(Spiking))
+
+
+def _has_exact(node: Spiking, layers: Sequence[Layer], signals: Sequence[Signal]) -> bool:
+    largest = largest_potential(node, layers, signals) + int(np.max(node.threshold))
+    narrow = all(_is_narrow(layer) or joins_one_by_one(layer) for layer in layers)
+    return narrow and (3 * len(layers) + 2) * largest < _LIMIT
+
+
+def _is_narrow(layer: Layer) -> bool:
+    return int(np.abs(layer.weight).max()) <= WEIGHT_MAX
+
+
+def joins_one_by_one(layer: Layer) -> bool:
+    """Tell whether a layer scales channels and does nothing else."""
+    return isinstance(layer, Conv) and layer.is_skip and layer.weight.shape[1] == 1
+
+
+class OpenVinoNetwork:
+    """A network compiled by OpenVINO for batches of one length.
+
+    Attributes:
+        batch: Samples of every run.
+        is_in_bytes: Whether every layer adds up bytes, as the proof takes for granted.
+    """
+
+    def __init__(self, layout: Layout, batch: int, threads: int) -> None:
+        """Compile.
+
+        Args:
+            layout: Of a network that `is_exact`.
+            batch: Samples of every run.
+            threads: To run batches side by side.
+        """
+        from targets.twin.openvino_model import compiled, network, runs_in_bytes
+
+        self.batch = batch
+        model = compiled(network(layout, batch), threads)
+        self.is_in_bytes = runs_in_bytes(model)
+        self._pool = ThreadPoolExecutor(threads)
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(threads):
+            self._requests.put(model.create_infer_request())
+        self._entry = layout.signals[layout.graph.input.name]
+
+    def sums(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return what leaves the last layer for encoded samples, a multiple of ``batch``."""
+        fed = x.astype(np.uint8 if self._entry.low == 0 else np.int8)
+        parts = [fed[start : start + self.batch] for start in range(0, len(fed), self.batch)]
+        return np.rint(np.concatenate(list(self._pool.map(self._run, parts)))).astype(np.int64)
+
+    def _run(self, part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        request = self._requests.get()
+        try:
+            return request.infer([part])[0].copy()
+        finally:
+            self._requests.put(request)
+
+
+def run_cases(layout: Layout, cases: Sequence[Case]) -> list[npt.NDArray[Any]]:
+    """Run populations by themselves."""
+    from targets.twin.openvino_model import compiled, populations
+
+    request = compiled(populations(layout, cases), 1).create_infer_request()
+    fed = [x.astype(np.float32) for case in cases for x in case.inputs.values()]
+    found = request.infer(fed)
+    return [found[number] for number in range(len(cases))]

@@ -37,22 +37,23 @@ def all_before(circuit: Circuit, names: Collection[str]) -> Circuit:
     return _part(circuit, needed, circuit.synapses, circuit.sources)
 
 
-def alone(circuit: Circuit, name: str, neurons: Sequence[int]) -> Circuit:
+def alone(
+    circuit: Circuit, name: str, neurons: Sequence[int], known: Collection[str]
+) -> Circuit:
     """Return the circuit of one population that is told what others, and it, have sent.
-
-    Each population with a window that it reads becomes a source named by `told`. Those without
-    one, which only pass spikes on, stay.
 
     Args:
         circuit: Whole.
         name: Of the population.
+        known: Populations whose spikes are known: where they are read they become sources named
+            by `told`. Others that are read stay.
         neurons: Numbers of some of its neurons, channels first; empty for all. Only `Lif`
             populations can be run in part, and all others are run whole.
     """
-    needed = populations_before(circuit, [name], stop=circuit.windows)
+    needed = populations_before(circuit, [name], stop=known)
     synapses = [
         dataclasses.replace(synapse, source=told(synapse.source))
-        if synapse.source in circuit.windows
+        if synapse.source in known
         else synapse
         for synapse in circuit.synapses
         if synapse.target in needed
@@ -61,7 +62,7 @@ def alone(circuit: Circuit, name: str, neurons: Sequence[int]) -> Circuit:
     sources = [
         Source(name=told(node.name), shape=node.shape)
         for node in circuit.populations
-        if node.name in sent and node.name in circuit.windows
+        if node.name in sent and node.name in known
     ]
     part = _part(circuit, needed, synapses, (*circuit.sources, *sources))
     return _some_neurons(part, name, neurons) if can_be_divided(part, name, neurons) else part

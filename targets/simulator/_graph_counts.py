@@ -16,6 +16,16 @@ from toolchain.ir.snn import Spiking
 Counts = npt.NDArray[np.integer[Any]]
 
 
+def counted_populations(graph: Graph) -> frozenset[str]:
+    """Return the names of neurons, of pools of their spikes, and of what reorders those."""
+    known: set[str] = set()
+    for node in graph:
+        passes_on = isinstance(node, (MaxPool, Rearrange)) and node.inputs[0] in known
+        if isinstance(node, Spiking) or passes_on:
+            known.add(node.name)
+    return frozenset(known)
+
+
 def graph_counts(
     graph: Graph, inputs: Counts, neurons: Mapping[str, Counts]
 ) -> dict[str, Counts]:

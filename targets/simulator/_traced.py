@@ -22,13 +22,16 @@ class Traced:
     """Arrays of one population that fill up.
 
     Attributes:
-        train: When it spikes, by its counts; `None` if it has no window, or its spikes were not
-            asked for.
+        train: When it spikes, by its counts; `None` if they are not known, or its spikes were
+            not asked for.
         stepped: Registers that counts do not give.
         sample_bytes: Memory that one sample takes.
     """
 
-    def __init__(self, circuit: Circuit, name: str, selection: Selection) -> None:
+    def __init__(
+        self, circuit: Circuit, name: str, selection: Selection, *, is_counted: bool
+    ) -> None:
+        """Prepare for a population; ``is_counted`` tells whether its counts are known."""
         shape, window = circuit.nodes[name].shape, circuit.windows.get(name)
         registers, neurons = selection.registers, selection.neurons
         self._numbers = np.asarray(neurons, np.int64) if neurons else None
@@ -38,8 +41,10 @@ class Traced:
         self._is_at_rest = circuit.period >= circuit.latency
         self._steps = circuit.latency if window is None else window.length
         self._asked = registers
-        self.train = Train(shape, self._window, neurons) if self._window is not None else None
-        self.stepped = tuple(r for r in registers if r != SPIKES or window is None)
+        self.train: Train | None = None
+        if is_counted and self._window is not None:
+            self.train = Train(shape, self._window, neurons)
+        self.stepped = tuple(r for r in registers if r != SPIKES or self.train is None)
         entries = sum(
             self._steps if register == SPIKES else 4 * circuit.latency for register in registers
         )

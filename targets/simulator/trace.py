@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from targets.simulator._excerpt import all_before, alone, populations_before
-from targets.simulator._graph_counts import graph_counts
+from targets.simulator._graph_counts import counted_populations, graph_counts
 from targets.simulator._machine import Machine
 from targets.simulator._recorder import Record, Recorder, check_record
 from targets.simulator._samples import sample_bytes
@@ -55,12 +55,16 @@ def trace_samples(
         UnknownNameError: A population or register does not exist.
     """
     circuit = program.circuit
-    names = selection.populations or tuple(circuit.windows)
+    counted = counted_populations(program.graph)
+    counted &= circuit.windows.keys()
+    names = selection.populations or tuple(n for n in circuit.windows if n in counted)
     check_record(circuit, dict.fromkeys(names, selection.registers))
     _require_neurons(circuit, names, selection)
-    traced = {name: Traced(circuit, name, selection) for name in names}
+    traced = {
+        name: Traced(circuit, name, selection, is_counted=name in counted) for name in names
+    }
     _require_room(sum(one.sample_bytes for one in traced.values()), len(inputs))
-    run = _Run(program, traced, selection)
+    run = _Run(program, traced, selection, counted)
     for one in traced.values():
         one.start(len(inputs))
     for start in range(0, len(inputs), run.chunk):
@@ -76,9 +80,14 @@ class _Run:
     """
 
     def __init__(
-        self, program: Program, traced: Mapping[str, Traced], selection: Selection
+        self,
+        program: Program,
+        traced: Mapping[str, Traced],
+        selection: Selection,
+        counted: Collection[str],
     ) -> None:
         self._program, self._traced, self._selection = program, traced, selection
+        self._counted = counted
         circuit = program.circuit
         self._is_at_rest = circuit.period >= circuit.latency
         self._check = _bounds_check(
@@ -119,7 +128,7 @@ class _Run:
             return
         for name, registers in needed.items():
             circuit = self._program.circuit
-            excerpt = alone(circuit, name, self._selection.neurons)
+            excerpt = alone(circuit, name, self._selection.neurons, self._counted)
             machine, record = Machine(excerpt), {name: registers}
             for part in _parts(machine, record, len(inputs)):
                 told = {key: values[part] for key, values in counts.items()}

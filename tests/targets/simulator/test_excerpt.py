@@ -95,7 +95,7 @@ def test_some_neurons_do_what_they_do_among_all(seed):
     }
     record = {"out": ("u", "v", "spikes")}
 
-    part = simulate(alone(circuit, "out", chosen), inputs, STEPS, record=record)
+    part = simulate(alone(circuit, "out", chosen, ()), inputs, STEPS, record=record)
 
     whole = simulate(circuit, inputs, STEPS, record=record)
     for register in record["out"]:
@@ -105,7 +105,7 @@ def test_some_neurons_do_what_they_do_among_all(seed):
 
 @pytest.fixture
 def row():
-    """Three populations in a row; the second, which has no window, passes spikes on."""
+    """Four populations in a row; the second only passes spikes on."""
     lif = Lif(name="a", shape=(2,), threshold=0, decay_u=4096, decay_v=4096)
     names = ("in", "a", "relay", "b", "c")
     return Circuit(
@@ -133,7 +133,7 @@ def names_of(nodes):
 
 
 def test_a_population_alone_is_told_what_the_one_before_a_relay_has_sent(row):
-    part = alone(row, "b", ())
+    part = alone(row, "b", (), {"a", "b", "c"})
 
     assert names_of(part.populations) == ["relay", "b"]
     assert names_of(part.sources) == ["in", told("a")]

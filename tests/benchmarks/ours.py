@@ -50,6 +50,17 @@ def engine(name: str, program: Program, x: Floats, *, trace: bool = False) -> Co
     return Contender(title, len(x), lambda: run(program, inputs, trace=trace))
 
 
+def traces(program: Program, x: Floats) -> Contender:
+    """Return complete traces: every spike of every population of the graph, in an array."""
+    from toolchain.engine import ENGINES, Selection
+
+    inputs, trace = encoded(program, x), ENGINES["step"].trace
+    if trace is None:
+        raise SystemExit("not measured: the step engine traces nothing")
+    title = f"complete traces, {levels_of(program)} levels"
+    return Contender(title, len(x), lambda: trace(program, inputs, Selection()))
+
+
 def encoded(program: Program, x: Floats) -> Any:
     """Return samples as the integers that a program takes."""
     from toolchain.ir.reference import encode

@@ -126,8 +126,11 @@ def in_ours(model: Any, x: Any, batch: int, arguments: argparse.Namespace) -> li
     counted = program(arguments.levels)
     contenders = [ours.engine("count", counted, x[:batch])]
     if batch == max(arguments.batches):
-        for levels in arguments.time_steps[:1]:
+        for levels in arguments.time_steps:
             stepped = program(levels)
+            contenders.append(ours.traces(stepped, x[:batch]))
+            if levels != arguments.time_steps[0]:
+                continue
             ours.require_agreement(stepped, x[:2])
             few = min(batch, ours.STEP_BATCH)
             contenders.append(ours.engine("step", stepped, x[:few], trace=True))

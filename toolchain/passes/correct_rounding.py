@@ -1,5 +1,7 @@
 """Correct integer biases for what rounding the weights has changed on average.
 
+Populations whose integers have been kept have no rounded weights, and are left alone.
+
 ``toolchain.bias_correction`` has the method. A step is a whole number of weight units, and is
 not taken where a register could not hold the new constant. Copies that share a threshold keep
 sharing it: where a step leaves no room for other channels, the largest step gives way.
@@ -36,6 +38,8 @@ def correct_rounding(graph: Graph, context: Context) -> Graph:
 def _raised(layers: Layers, neurons: Spiking, step: Floats, *, target: Target) -> Layer:
     """Return the first layer with its bias higher by about ``step`` thresholds, ``(C,)``."""
     layer, *others = layers
+    if np.isfinite(neurons.level_error):
+        return layer
     units = np.rint(step * neurons.threshold.ravel()).astype(np.int64)
     shared = excess_of(demand_of(neurons, *layers), neurons, target, own_thresholds=False)
     while units.any():

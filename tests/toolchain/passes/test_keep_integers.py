@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from toolchain.ir.ann import Affine, Dense
+from toolchain.ir.ann import Affine, Dense, Relu
 from toolchain.ir.counts import sweep
 from toolchain.ir.reference import run
 from toolchain.ir.snn import Spiking
@@ -109,6 +109,20 @@ def test_sums_that_no_register_holds_are_left():
     context = dataclasses.replace(found.context, target=narrow, calibration=None)
 
     assert keep_integers(found.lowered, context) is found.lowered
+
+
+def test_rectifiers_with_whole_weights_are_exact_too_and_stay_so():
+    graph = chain(
+        (8,),
+        Dense(name="first", weight=FIRST / 16),
+        Relu(name="relu"),
+        Dense(name="last", weight=LAST * 0.3),
+    )
+
+    found = compile_network(graph, X, TARGET, levels=4, lowering="spatial")
+
+    assert found.quantized["relu"].level_error == 0
+    assert np.array_equal(counted(found.quantized)["relu"], counted(found.lowered)["relu"])
 
 
 def test_twice_is_once():

@@ -57,6 +57,27 @@ class NodeImporter:
         )
         self._learn({value: Value(self.builder.add(entry), shape)})
 
+    def stand_in(self, node: onnx.NodeProto) -> bool:
+        """Put a rectifier in the place of a node that cannot be imported.
+
+        What it computes is wrong then, and where it stands is right: the network around it can
+        be looked at as if it were an activation.
+
+        Returns:
+            Whether the node reads one value from the sample and makes one of the same shape, as
+            an activation does; nothing is done if not.
+        """
+        read = [self.values[name] for name in node.input if name in self.values]
+        shape = self._known.shape(node.output[0]) if len(node.output) == 1 else None
+        if len(read) != 1 or shape is None or shape[1:] != read[0].shape:
+            return False
+        if self.builder.on_host(read[0]) is not None:
+            return False
+        name = self.builder.unused(f"{node.name}/stand-in")
+        made = Relu(name=name, inputs=(read[0].node,), origin=(node.name,))
+        self._learn({node.output[0]: read[0].moved_to(self.builder.add(made))})
+        return True
+
     def visit(self, node: onnx.NodeProto) -> None:
         """Import a node.
 
@@ -64,6 +85,10 @@ class NodeImporter:
             ImportModelError: It is inconsistent.
             UnsupportedOpError: It cannot be said in primitives.
         """
+        if self.values.keys().isdisjoint(node.input):
+            raise ImportModelError(
+                "reads nothing that depends on the network's input", node=node.name
+            )
         call = self._call(node)
         made = IMPORTERS[importer_name(node)](call)
         outputs = _outputs_of(call, made, self._known, self._readers)

@@ -219,6 +219,20 @@ def test_a_function_that_reads_nothing_is_an_obstacle_to_check_too(tmp_path):
     assert not survey.is_clear
 
 
+def test_a_constant_of_the_name_of_a_value_is_an_obstacle_to_check_too(tmp_path):
+    model = unchecked(
+        """net (float[N, 3] x) => (float[N, 3] y) {
+            a = MatMul (x, missing)  [sum] y = Add (a, c) }""",
+        a=small_integers(1, 3),
+        c=small_integers(3),
+    )
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+
+    survey = survey_model(tmp_path / "model.onnx")
+
+    assert "reads nothing that depends" in survey.refused["sum"].problem
+
+
 def test_an_unused_function_that_calls_itself():
     model = unchecked("net (float[N, 4] x) => (float[N, 4] y) { [act] y = Relu (x) }")
     function = onnx.helper.make_function(

@@ -272,6 +272,27 @@ def test_what_preparation_leaves_over_is_named_by_its_onnx_node(checked):
     assert found["capacity"] is None
 
 
+def test_behind_a_refused_activation_preparation_is_looked_at_too(checked):
+    _, found = checked(
+        """net (float[N, 1, 4, 4] x) => (float[N, 1, 4, 4] y) {
+            [first] a = Conv <kernel_shape = [1, 1]> (x, w)
+            [curve] b = Mish(a)
+            [second] c = Conv <kernel_shape = [1, 1]> (b, w)
+            [act] d = Relu(c)
+            [uneven] e = Mul(d, s)
+            [last] y = Conv <kernel_shape = [1, 1]> (e, w)
+        }""",
+        w=np.ones((1, 1, 1, 1), np.float32),
+        s=np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4),
+    )
+
+    stopped = {obstacle["node"]: obstacle["stage"] for obstacle in found["obstacles"]}
+    assert stopped == {"curve": "import", "uneven": "verify"}
+    assert verdicts(found)["first"] == verdicts(found)["last"] == "on chip"
+    assert found["notes"][0].startswith("behind the import, rectifiers stood in")
+    assert found["capacity"] is None
+
+
 def test_a_second_input_and_output_do_not_hide_the_rest(checked):
     _, found = checked(
         """net (float[N, 4] x, float[N, 4] z) => (float[N, 4] y, float[N, 4] v) {

@@ -25,6 +25,7 @@ _NOT_LOOKED_AT = (
     "at them"
 )
 _BEHIND_IMPORT = "stages behind the import were not reached, and may stop more nodes"
+_STOOD_IN = "behind the import, rectifiers stood in for what it refuses, to look at the rest"
 
 
 def check_model(path: Path, *, target: str = "loihi2", levels: int = 15) -> Check:
@@ -56,7 +57,7 @@ def check_model(path: Path, *, target: str = "loihi2", levels: int = 15) -> Chec
             others.append(obstacle_of(problem))
         else:
             stopped.setdefault(name, obstacle_of(problem, owner_of(name, names)))
-    is_through = prepared is not None and not problems
+    is_through = prepared is not None and not problems and survey.is_clear
     capacity = (
         capacity_of(prepared, chip, levels) if prepared is not None and is_through else None
     )
@@ -66,7 +67,7 @@ def check_model(path: Path, *, target: str = "loihi2", levels: int = 15) -> Chec
         nodes=tuple(verdicts_of(written, survey, held, stopped)),
         obstacles=(*others, *stopped.values()),
         capacity=capacity,
-        notes=tuple(_notes(capacity, is_imported=survey.graph is not None)),
+        notes=tuple(_notes(survey, capacity)),
     )
 
 
@@ -102,9 +103,11 @@ def _onnx_name(survey: Survey, held: Iterable[Node], name: str | None) -> str | 
     return next((node.origin[0] for node in held if node.name == name and node.origin), None)
 
 
-def _notes(capacity: Capacity | None, *, is_imported: bool) -> Iterable[str]:
-    if not is_imported:
+def _notes(survey: Survey, capacity: Capacity | None) -> Iterable[str]:
+    if survey.graph is None:
         yield _BEHIND_IMPORT
+    elif survey.refused:
+        yield _STOOD_IN
     if capacity is None:
         return
     if capacity.neurons > capacity.neurons_available:

@@ -18,6 +18,7 @@ from toolchain.frontend.dependence import dependent_nodes, ends_of
 from toolchain.frontend.functions import check_windows, importer_name
 from toolchain.frontend.model_file import ModelFile, read_model
 from toolchain.frontend.node_importer import NodeImporter
+from toolchain.frontend.ways_out import way_out
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Shape
 from toolchain.limits import DEFAULT, Limits
@@ -26,10 +27,6 @@ from toolchain.ops._call import dtype_name
 
 _SAMPLE_DTYPES = (
     "float16", "float32", "float64", "uint8", "int8", "uint16", "int16", "int32", "int64",
-)  # fmt: skip
-_ACTIVATIONS = (
-    "Celu", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu",
-    "Selu", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu",
 )  # fmt: skip
 
 
@@ -207,7 +204,7 @@ def require_importer(node: onnx.NodeProto) -> None:
         raise UnsupportedOpError(
             f"{node.op_type} is not supported; docs/supported-operators.md has those that are",
             node=node.name,
-            hint="train with Relu as activation" if node.op_type in _ACTIVATIONS else None,
+            hint=way_out(node.op_type),
         )
 
 

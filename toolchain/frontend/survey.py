@@ -1,16 +1,16 @@
 """A model that may not compile, looked at node by node: what is in the way, and where.
 
 The same parts as those of `import_model` look at each node, but what they refuse is kept and
-not raised. What a refused node computes is then taken as a value from outside, as long as ONNX
-knows its type, so that the nodes behind it are looked at, too. Behind a value of unknown type
-nothing can be said.
+not raised. A refused node that keeps the shape of what it reads is taken for a rectifier from
+there on; what others compute is taken as a value from outside, as long as ONNX knows its type.
+So the nodes behind are looked at, too. Behind a value of unknown type nothing can be said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import onnx
@@ -57,7 +57,8 @@ class Survey:
         unreached: Nodes of which nothing can be said, each with the value it waits for.
         nodes: What the others have become, with leftovers of refused ones.
         host: What the host computes of them.
-        graph: All of it, if nothing is in the way.
+        graph: All of it, if nothing is in the way but nodes that rectifiers stand in for.
+        is_whole: Whether it can be, so far.
     """
 
     file: ModelFile
@@ -69,11 +70,15 @@ class Survey:
     nodes: tuple[Node, ...] = ()
     host: tuple[HostOp, ...] = ()
     graph: Graph | None = None
+    is_whole: bool = True
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(node.name for node in self.file.proto.graph.node)
 
     def keep(self, error: CompileError, node: str | None = None) -> None:
         """Keep an error, at the node it names or else at the one that was looked at."""
-        names = {other.name for other in self.file.proto.graph.node}
-        named = error.node if error.node in names else node
+        named = error.node if error.node in self._names else node
         if named is None:
             self.others.append(error)
         else:
@@ -108,6 +113,7 @@ def survey_model(path: Path, limits: Limits = DEFAULT) -> Survey:
         _attempt(survey, look)
     for problem in ends_of(graph, nodes):
         survey.keep(problem)
+    survey.is_whole = survey.is_clear
     operands = operands_of(graph)
     for tensor in graph.initializer:
         _attempt(survey, partial(learn_initializer, known, tensor, operands))
@@ -116,16 +122,21 @@ def survey_model(path: Path, limits: Limits = DEFAULT) -> Survey:
         _visit(survey, importer, node)
     survey.nodes, survey.host = importer.builder.nodes, importer.builder.tail
     if not survey.refused and not survey.others:
+        _attempt(survey, partial(_look_at_all, survey))
+    if survey.is_whole and not survey.others and not survey.unreached:
         _attempt(survey, partial(_finish, survey, importer))
     return survey
 
 
-def _finish(survey: Survey, importer: NodeImporter) -> None:
+def _look_at_all(survey: Survey) -> None:
     """Look at the model as a whole, where no node by itself is in the way."""
     check_model(survey.file)
     check_declared(survey.file)
     for node, value in survey.unreached.items():
         raise ImportModelError(f"reads {value!r}, which nothing computes", node=node)
+
+
+def _finish(survey: Survey, importer: NodeImporter) -> None:
     survey.graph = importer.finish()
 
 
@@ -158,11 +169,16 @@ def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None
         require_importer(node)
         importer.visit(node)
 
+    before = importer.builder.copy()
     if not _attempt(survey, learn, node.name):
+        survey.is_whole = False
         for name in node.output:
             survey.known.types.pop(name, None)
     elif is_dependent and not _attempt(survey, make, node.name):
-        _enter_outputs(survey, importer, node)
+        importer.builder = before
+        if not importer.stand_in(node):
+            survey.is_whole = False
+            _enter_outputs(survey, importer, node)
         if node.name not in survey.refused:
             survey.unreached[node.name] = node.input[0]
 

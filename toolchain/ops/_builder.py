@@ -29,6 +29,16 @@ class GraphBuilder:
         self._view: Value | None = None
         self._pinned: set[str] = set()
 
+    def copy(self) -> GraphBuilder:
+        """Return a builder that holds the same, and goes on by itself."""
+        copied = GraphBuilder(())
+        copied.taken = self.taken
+        copied._nodes, copied._shapes = dict(self._nodes), dict(self._shapes)
+        copied._passed = {name: list(passed) for name, passed in self._passed.items()}
+        copied._tail, copied._view = dict(self._tail), self._view
+        copied._pinned = set(self._pinned)
+        return copied
+
     def __getitem__(self, name: str) -> Node:
         """Return the node called ``name``."""
         return self._nodes[name]

@@ -1,0 +1,27 @@
+"""What to do about operators that have no importer."""
+
+from __future__ import annotations
+
+_GROUPS = {
+    "train with Relu as activation": (
+        "Celu", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu",
+        "Selu", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu",
+    ),
+    "train with BatchNormalization, whose statistics are constants": (
+        "GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization",
+        "LpNormalization", "MeanVarianceNormalization", "RMSNormalization",
+        "SimplifiedLayerNormalization",
+    ),
+    "train a feed-forward network: what is kept from step to step has no layer on the chip": (
+        "GRU", "LSTM", "RNN",
+    ),
+    "cut the model before it, with onnx.utils.extract_model, and let the host do the rest": (
+        "NonMaxSuppression", "NonZero", "RoiAlign", "ScatterND", "TopK", "Unique",
+    ),
+    "export the model as it is for inference": ("Bernoulli", "Multinomial", "RandomNormal"),
+}  # fmt: skip
+
+
+def way_out(operator: str) -> str | None:
+    """Return what to do about an operator, if there is anything to say of it alone."""
+    return next((way for way, names in _GROUPS.items() if operator in names), None)

@@ -18,6 +18,10 @@ _GROUPS = {
     "cut the model before it, with onnx.utils.extract_model, and let the host do the rest": (
         "NonMaxSuppression", "NonZero", "RoiAlign", "ScatterND", "TopK", "Unique",
     ),
+    "quantize the model statically: scales that follow the sample are no weights": (
+        "ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeLinear", "DynamicQuantizeMatMul",
+        "MatMulInteger", "MatMulIntegerToFloat",
+    ),
     "export the model as it is for inference": ("Bernoulli", "Multinomial", "RandomNormal"),
 }  # fmt: skip
 

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from toolchain.errors import UnsupportedOpError
+from toolchain.errors import UnsupportedOpError, VerifyError
 from toolchain.frontend.testing import check_against_onnxruntime, import_text, small_integers
+from toolchain.ir.graph import Phase
 from toolchain.ir.staircase import Staircase
+from toolchain.rewriting import Context
+from toolchain.target import TARGETS
+from toolchain.testing import after_phase
 
 QUANTIZED = """net (float[N, 4] x) => (float[N, 3] y) {{
     [q] i = QuantizeLinear (x, s{zero})  [d] h = DequantizeLinear (i, s{zero})
@@ -154,3 +158,32 @@ def test_a_quantizer_to_8_bit_floats_is_refused():
         )
 
     assert "integers of 4, 8 and 16 bits are supported" in str(error.value)
+
+
+def test_scales_that_follow_the_sample_are_refused_with_the_way_out():
+    with pytest.raises(UnsupportedOpError) as error:
+        import_text(
+            """net (float[N, 4] x) => (float[N, 4] y) {
+                [q] i, s, z = DynamicQuantizeLinear (x)  y = DequantizeLinear (i, s, z) }"""
+        )
+
+    assert error.value.node == "q"
+    assert "statically" in error.value.hint
+
+
+def test_rounding_without_limits_is_refused():
+    model = import_text(
+        """net (float[N, 4] x) => (float[N, 3] y) {
+            a = MatMul (x, k)  [r] b = Round (a)  y = MatMul (b, w) }""",
+        k=small_integers(4, 4),
+        w=WEIGHT,
+    )
+    context = Context(target=TARGETS["loihi2"], levels=4, method="mmse", lowering="temporal")
+
+    with pytest.raises(VerifyError) as error:
+        after_phase(model.graph, Phase.PREPARE, context)
+
+    assert error.value.node == "r"
+    assert error.value.problem == (
+        "rounds to the steps -inf to inf; neurons count from 0 to a limit"
+    )

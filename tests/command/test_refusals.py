@@ -4,6 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
+from toolchain.cli import main
+
 # Bad models.
 
 
@@ -182,3 +184,25 @@ def test_a_build_survives_a_compile_that_fails(workplace):
     workplace.save_model(b1=np.full(8, -1000, np.float32))
 
     workplace.refusal("net.onnx", "--output", "build")
+
+
+LONG = 300 * "x"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", LONG, "--input", "test.npz"),
+        ("run", "build", "--input", f"{LONG}.npz"),
+        ("run", f"{LONG}.net", "--input", "test.npz"),
+        ("check", f"{LONG}.onnx"),
+        (f"{LONG}.onnx",),
+    ],
+)
+def test_a_path_longer_than_any_is_refused(workplace, words, capsys):
+    workplace.compiled("net.onnx")
+
+    code = main([*words])
+
+    assert code == 2
+    assert LONG in capsys.readouterr().err

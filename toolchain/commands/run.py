@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _trace(arguments)
     _require_none(arguments, _TRACING, "is for --trace")
     with progress_shown(is_quiet=False) as progress:
-        if arguments.network.is_file():
+        if _is_file(arguments.network):
             _require_none(arguments, ("engine", "workers", "cluster"), "is for builds")
             result = execution.run_network_file(
                 arguments.network, arguments.input, output=arguments.output, progress=progress
@@ -93,6 +93,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         show(f"written: {arguments.output}")
     return DONE
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether a path is a file's; one that is longer than any is no file's."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _show_result(result: RunResult) -> None:

@@ -89,7 +89,11 @@ def find_shards(path: Path, shape: tuple[int, ...]) -> Shards:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # what opens it says why
+        is_folder = False
+    if not is_folder:
         return [path]
     found = sorted(file for file in path.glob("*.npz") if not file.name.startswith("."))
     if not found:

@@ -25,7 +25,8 @@ from toolchain.ir.reference import Value, counts_of, decode, encode, evaluate
 from toolchain.ir.snn import LmHt, Spiking
 from toolchain.ir.staircase import Staircase, counts_steps
 from toolchain.report import Rung
-from toolchain.verification.comparison import first_count, first_output, first_spike
+from toolchain.verification.artifact import run_artifact
+from toolchain.verification.comparison import first_count, first_output
 from toolchain.verification.kept_counts import TOLERANCE as EXACT_TOLERANCE
 from toolchain.verification.kept_counts import (
     LevelTally,
@@ -63,7 +64,7 @@ _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 """Promises of networks that count the steps of a quantized model."""
 
 _CHUNK_BYTES = 64 * 2**20
-_BUDGET_S = 120.0
+_BUDGET_S = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,35 +312,22 @@ class _Ladder:
             self.graded += int(stepped.graded_operations.sum())
 
     def add_artifact(self, engine: Engine, samples: Samples) -> None:
-        """Run a written artifact on a few samples against the step engine.
-
-        Spike by spike, or count by count where the engine has no single spikes.
-        """
+        """Run a written artifact on as many samples as its engine takes."""
         tally = self.tallies[engine.name] = self._tally(engine.name)
         tally.why = engine.missing() or ""
         if tally.why:
             return
-        program = self.program
         few = Samples(
             samples.x[: engine.samples_max],
             None if samples.y is None else samples.y[: engine.samples_max],
         )
-        inputs = encode(program.graph.input, few.x).astype(np.int64)
-        ours = ENGINES["step"].run(program, inputs, trace=True)
         try:
-            theirs = engine.run(program, inputs, trace=True)
+            found = run_artifact(engine, self.program, few.x)
         except CompileError as error:
             tally.failure = str(error)
             return
         source = None if self.run_source is None else self.run_source(few.x)[0]
-        above = decode(program.graph.output, ours.readout.astype(np.float64))
-        y = decode(program.graph.output, theirs.readout.astype(np.float64))
-        if theirs.spikes:
-            difference = first_spike(program.circuit, theirs.spikes, ours.spikes)
-        else:
-            difference = first_count(theirs.counts, ours.counts)
-        difference = difference or first_output(theirs.readout, ours.readout)
-        tally.add(y, above, source, few.y, difference)
+        tally.add(found.y, found.above, source, few.y, found.difference)
 
     def climb(self) -> Climb:
         """Return what was found."""

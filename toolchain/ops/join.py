@@ -8,7 +8,7 @@ from toolchain.ops._branches import added, aligned
 
 
 @IMPORTERS.register("Sum")
-@versions(8, 13)
+@versions(6, 8, 13)
 def import_sum(call: Call) -> Value:
     """Becomes a sum: synapses of several layers into the same neurons.
 

@@ -133,7 +133,7 @@ def _enlarged(call: Call) -> Value:
 
 
 @IMPORTERS.register("DepthToSpace")
-@versions(1, 11, 13)
+@versions(1, 11, 13, 28)
 def import_depth_to_space(call: Call) -> Value:
     """Moves channels into the plane: relay neurons.
 
@@ -153,14 +153,18 @@ def import_depth_to_space(call: Call) -> Value:
 
 
 @IMPORTERS.register("SpaceToDepth")
-@versions(1, 13)
+@versions(1, 13, 28)
 def import_space_to_depth(call: Call) -> Value:
-    """Moves the plane into channels: relay neurons, or the pixels of the sample."""
+    """Moves the plane into channels: relay neurons, or the pixels of the sample.
+
+    - `mode` is `DCR` or `CRD`.
+    """
     value = call.value()
-    block = call.integer("blocksize", 1)
+    block, mode = call.integer("blocksize", 1), call.text("mode", "DCR")
     channels, height, width = value.shape
     index = _indices(value).reshape(channels, height // block, block, width // block, block)
-    return taken(call, value, index.transpose(2, 4, 0, 1, 3).reshape(call.output_shape))
+    index = index.transpose((2, 4, 0, 1, 3) if mode == "DCR" else (0, 2, 4, 1, 3))
+    return taken(call, value, index.reshape(call.output_shape))
 
 
 def _indices(value: Value) -> IndexArray:

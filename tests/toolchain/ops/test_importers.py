@@ -23,13 +23,17 @@ OLDEST_OPSET = 7
 NEWEST_OF_ONNXRUNTIME = 26
 
 CALLS = {
+    "Abs": "(x)",
     "Add": "(x, c)",
     "ArgMax": "<axis = 1> (x)",
     "AveragePool": "<kernel_shape = [2, 2]> (x)",
     "BatchNormalization": "(x, p, c1, c1, p)",
     "Cast": "<to = 11> (x)",
     "Clip": "<min = 0.0> (x)",
+    "Concat": "<axis = 1> (x, x)",
     "Conv": "(x, k)",
+    "ConvTranspose": "<strides = [2, 1]> (x, t)",
+    "DepthToSpace": "<blocksize = 2> (x)",
     "DequantizeLinear": "(x, half, seven)",
     "Div": "(x, p4)",
     "Dropout": "(x)",
@@ -39,39 +43,69 @@ CALLS = {
     "Gemm": "(x, w, c)",
     "GlobalAveragePool": "(x)",
     "GlobalMaxPool": "(x)",
+    "HardSigmoid": "<alpha = 0.25> (x)",
     "Identity": "(x)",
+    "LeakyRelu": "<alpha = 0.5> (x)",
     "LogSoftmax": "(x)",
     "MatMul": "(x, w)",
     "MaxPool": "<kernel_shape = [2, 2]> (x)",
     "Mul": "(x, c)",
+    "Neg": "(x)",
+    "PRelu": "(x, c)",
     "Pad": "<pads = [0, 0, 1, 0, 0, 0, 0, 1]> (x)",
     "QuantizeLinear": "(x, half, seven)",
     "ReduceMean": "<axes = [2, 3]> (x)",
     "Relu": "(x)",
     "Reshape": "(x, shape)",
+    "Resize": "(x, twice)",
     "Round": "(x)",
     "Sigmoid": "(x)",
+    "Slice": "<starts = [1, -3], ends = [9, -1], axes = [1, 3]> (x)",
     "Softmax": "(x)",
+    "SpaceToDepth": "<blocksize = 2> (x)",
+    "Split": "<axis = 3, split = [1, 3]> (x)",
     "Squeeze": "<axes = [1]> (x)",
     "Sub": "(x, c)",
+    "Sum": "(x, x)",
     "Transpose": "<perm = [0, 2, 3, 1]> (x)",
     "Unsqueeze": "<axes = [1]> (x)",
+    "Upsample": "<scales = [1.0, 1.0, 2.0, 3.0]> (x)",
 }
 CALLS_SINCE = {
     ("Clip", 11): "(x, zero)",
     ("Pad", 11): "(x, pads)",
     ("ReduceMean", 18): "(x, spatial)",
+    ("Resize", 11): "(x, empty, twice)",
+    ("Slice", 10): "(x, starts, ends, sliced, steps)",
+    ("Split", 13): "<axis = 3> (x, parts)",
+    ("SpaceToDepth", 28): '<blocksize = 2, mode = "CRD"> (x)',
     ("Squeeze", 13): "(x, one)",
     ("Unsqueeze", 13): "(x, one)",
+    ("Upsample", 9): "(x, twice)",
 }
-SHAPES = {"Gemm": (5,), "MatMul": (5,), "Squeeze": (1, 3, 4)}
+OUTPUTS = {"Split": "z, y"}
+SHAPES = {
+    "DepthToSpace": (8, 3, 4),
+    "Gemm": (5,),
+    "MatMul": (5,),
+    "SpaceToDepth": (2, 4, 6),
+    "Squeeze": (1, 3, 4),
+}
 WEIGHTS = {
     "c": small_integers(4),
     "c1": small_integers(2),
     "p": np.array([1, 2], np.float32),
     "p4": np.array([1, 2, 4, 8], np.float32),
     "k": small_integers(3, 2, 2, 2),
+    "t": small_integers(2, 3, 2, 2),
     "w": small_integers(5, 4),
+    "empty": np.zeros(0, np.float32),
+    "twice": np.array([1, 1, 2, 3], np.float32),
+    "starts": np.array([1, -1]),
+    "ends": np.array([9, -9]),
+    "sliced": np.array([1, 3]),
+    "steps": np.array([1, -2]),
+    "parts": np.array([1, 3]),
     "zero": np.array(0, np.float32),
     "half": np.array(0.5, np.float32),
     "seven": np.array(7, np.int8),
@@ -94,7 +128,7 @@ def minimal(operator, version):
     kind = kinds.get(operator, "float")
     entry = {"DequantizeLinear": "int8"}.get(operator, "float")
     head = f"net ({entry}[1, {str(list(shape))[1:-1]}] x)"
-    node = f"{{ y = {operator} {call} }}"
+    node = f"{{ {OUTPUTS.get(operator, 'y')} = {operator} {call} }}"
     sizes = shape_of_output(f"{head} => (float y) {node}", shape, max(version, OLDEST_OPSET))
     return f"{head} => ({kind}[{sizes}] y) {node}", shape
 
@@ -143,7 +177,7 @@ def test_every_version_since_the_oldest_opset_is_listed(operator):
     every = {
         schema.since_version
         for schema in onnx.defs.get_all_schemas_with_history()
-        if schema.name == operator and not schema.domain
+        if schema.name == operator and not schema.domain and not schema.deprecated
     }
     oldest = max((v for v in every if v <= OLDEST_OPSET), default=min(every))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -93,6 +94,8 @@ class RayCrew:
         self._lost = (
             ray.exceptions.RayActorError,
             ray.exceptions.WorkerCrashedError,
+            ray.exceptions.NodeDiedError,
+            ray.exceptions.OutOfMemoryError,
             ray.exceptions.ObjectLostError,
         )
         self._actor = ray.remote(num_cpus=1, max_restarts=0)(Worker)
@@ -114,12 +117,17 @@ class RayCrew:
         try:
             result = self._ray.get(ready)
         except self._lost:
-            if worker in self._workers:
-                self._workers[self._workers.index(worker)] = self._start()
+            self._replace(worker)
             return number, None
         if isinstance(result, Refusal):
             raise result.kind(result.problem, node=result.node, hint=result.hint)
         return number, result
+
+    def _replace(self, worker: Any) -> None:
+        """Start another worker in the place of a lost one, unless that has been done."""
+        if worker in self._workers:
+            self._ray.kill(worker)  # it may only be out of reach, and its core is needed
+            self._workers[self._workers.index(worker)] = self._start()
 
     def _start(self) -> Any:
         return self._actor.remote(*self._arguments)
@@ -137,7 +145,8 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, workers: int, cluster: str | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet = {"log_to_driver": False, "configure_logging": False}
     if cluster is None:
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
         return

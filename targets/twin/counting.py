@@ -10,6 +10,7 @@ Where OpenVINO is installed, exact for the network and faster, whole batches are
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -19,6 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 
 from targets.twin.activity import Census, census_value
@@ -36,7 +38,7 @@ from toolchain.ir.snn import Spiking
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-_CHUNK_BYTES = 4 * 2**20
+_CHUNK_BYTES = 2 * 2**20
 """Size of the largest layer of a chunk, in bytes."""
 
 _CHUNK_MIN, _CHUNK_MAX = 8, 256
@@ -105,8 +107,8 @@ class CountingNetwork:
             censuses: The same in every call.
         """
         if self._networks_with_activity is None:
-            model = network_model(self.layout, (), censuses)
-            self._networks_with_activity = _Sessions(model.SerializeToString(), self._threads)
+            write = functools.partial(network_model, self.layout, (), censuses)
+            self._networks_with_activity = _Sessions(write, self._threads)
         values = [census_value(self.layout, census) for census in censuses]
         sums, *found = self._run(self._networks_with_activity, [READOUT, *values], x)
         counted = zip(censuses, found, strict=True)
@@ -135,13 +137,12 @@ class CountingNetwork:
 
     @cached_property
     def _networks(self) -> _Sessions:
-        return _Sessions(network_model(self.layout).SerializeToString(), self._threads)
+        return _Sessions(functools.partial(network_model, self.layout), self._threads)
 
     @cached_property
     def _networks_with_counts(self) -> _Sessions:
         names = [node.name for node in self.layout.graph.of_type(Spiking)]
-        model = network_model(self.layout, names)
-        return _Sessions(model.SerializeToString(), self._threads)
+        return _Sessions(functools.partial(network_model, self.layout, names), self._threads)
 
     def _run(
         self, sessions: _Sessions, outputs: Sequence[str], x: npt.NDArray[Any]
@@ -164,16 +165,16 @@ class CountingNetwork:
 class _Sessions:
     """One model, for runs that share threads and for runs side by side."""
 
-    def __init__(self, model: bytes, threads: int) -> None:
-        self._model, self._threads = model, threads
+    def __init__(self, write: Callable[[], onnx.ModelProto], threads: int) -> None:
+        self._write, self._threads = write, threads
 
     @cached_property
     def shared(self) -> onnxruntime.InferenceSession:
-        return open_session(self._model, self._threads)
+        return open_session(self._write().SerializeToString(), self._threads)
 
     @cached_property
     def single(self) -> onnxruntime.InferenceSession:
-        return open_session(self._model, 1)
+        return open_session(self._write().SerializeToString(), 1)
 
 
 def trusted_layout(graph: Graph) -> Layout:

@@ -9,7 +9,8 @@ threshold, or just misses it. What it is to give is known from the plain evaluat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -49,8 +50,8 @@ class Case:
     counts: Values
 
 
-RunCases: TypeAlias = Callable[[Layout, Sequence[Case]], Sequence[Values]]
-"""Runs populations by themselves and returns their spike counts."""
+RunCases: TypeAlias = Callable[[Layout, Iterable[Case]], Iterable[Values]]
+"""Runs populations by themselves and returns their spike counts, one after the other."""
 
 _RANDOM_SAMPLES = 2
 _MANY_CHANNELS = 64
@@ -59,10 +60,11 @@ _MANY_CHANNELS = 64
 
 def failures(layout: Layout, run: RunCases) -> frozenset[str]:
     """Return the names of the populations that a runtime does not count right."""
-    cases = [case for node in layout.graph.of_type(Spiking) for case in _cases(layout, node)]
+    nodes = layout.graph.of_type(Spiking)
+    cases, to_run = itertools.tee(case for node in nodes for case in _cases(layout, node))
     return frozenset(
         case.node.name
-        for case, found in zip(cases, run(layout, cases), strict=True)
+        for case, found in zip(cases, run(layout, to_run), strict=True)
         if not np.array_equal(np.minimum(found, case.node.levels), case.counts)
     )
 
@@ -131,9 +133,10 @@ def _shift(node: Spiking, sums: Values, misses: int) -> Values:
     return shift.reshape(-1, *(1 for _ in sums.shape[2:]))
 
 
-def run_cases(layout: Layout, cases: Sequence[Case]) -> list[Values]:
+def run_cases(layout: Layout, cases: Iterable[Case]) -> Iterator[Values]:
     """Run populations in onnxruntime."""
-    return [_run(layout, case) for case in cases]
+    for case in cases:
+        yield _run(layout, case)
 
 
 def _run(layout: Layout, case: Case) -> Values:

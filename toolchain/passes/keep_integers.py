@@ -20,7 +20,15 @@ from typing import TypeAlias
 import numpy as np
 
 from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums, summed
-from toolchain.integers import Floats, Ints, Lattice, Thresholds, find_lattice, whole_thresholds
+from toolchain.integers import (
+    Bools,
+    Floats,
+    Ints,
+    Lattice,
+    Thresholds,
+    find_lattice,
+    whole_thresholds,
+)
 from toolchain.ir.ann import Output
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
@@ -34,7 +42,7 @@ Observation: TypeAlias = Callable[[], dict[str, Sums]]
 _MARGIN = 1.25
 _SHIFTS_MAX = 12
 _FACTORS_MAX = 16
-_ERROR_MAX = 0.1
+_ERROR_MAX, _ERROR_MAX_FILLED = 0.1, 0.5
 _SUM_MAX = 2**60
 
 
@@ -70,11 +78,15 @@ def _population(
 ) -> tuple[Node, ...]:
     """Return the population and its layers in integers; nothing where they do not fit."""
     fit = _Fit(layers, lattice, neurons, tuple(input_range(graph, layer) for layer in layers))
-    found = fit.fitted("proved", context, None)
-    if found is None and seen is not None:
-        sums = summed([seen()[layer.name] for layer in layers])
-        found = fit.fitted("observed", context, sums)
-    return () if found is None else found.nodes(graph, layers, neurons)
+    for is_last_resort in (False, True):
+        for observe in (None, seen) if seen is not None else (None,):
+            sums = (
+                None if observe is None else summed([observe()[part.name] for part in layers])
+            )
+            found = fit.fitted(context, sums, is_last_resort=is_last_resort)
+            if found is not None:
+                return found.nodes(graph, layers, neurons)
+    return ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,24 +138,52 @@ class _Fit:
     neurons: Spiking
     ranges: tuple[tuple[int, int], ...]
 
-    def fitted(self, bound: str, context: Context, sums: Sums | None) -> _Kept | None:
+    def fitted(
+        self, context: Context, sums: Sums | None, *, is_last_resort: bool
+    ) -> _Kept | None:
         """Return the integers that say the thresholds best; `None` if none fit.
 
         Args:
-            bound: ``proved``, or ``observed`` where there are ``sums``.
             context: With the target.
-            sums: Observed, in thresholds.
+            sums: Observed, in thresholds; `None` to prove them.
+            is_last_resort: Whether channels may have coarser integers than others, and levels
+                may move as far as any integers would move them.
         """
         for factor in self._factors(context):
             for shift in self._shifts():
-                scale = factor << shift
-                thresholds = self._thresholds(scale)
-                if thresholds.error.max() > _ERROR_MAX:
-                    continue
-                kept = self._kept(scale, thresholds, bound, sums)
-                if not self._excess(kept, context):
+                kept = self._fitting(factor, shift, context, sums, is_last_resort)
+                if kept is not None:
                     return kept
         return None
+
+    def _fitting(
+        self,
+        factor: Ints,
+        shift: int,
+        context: Context,
+        sums: Sums | None,
+        is_last_resort: bool,
+    ) -> _Kept | None:
+        """Return integers with these factors, or smaller ones where registers are narrow."""
+        while True:
+            scale = factor << shift
+            thresholds = self._thresholds(scale)
+            limit = self._limit(scale, context) if is_last_resort else _ERROR_MAX
+            if np.any(thresholds.error > limit):
+                return None
+            kept = self._kept(scale, thresholds, sums)
+            excess = self._excess(kept, context)
+            if not excess.any():
+                return kept
+            if not is_last_resort or (factor[excess] == 1).any():
+                return None
+            factor = np.where(excess, factor // 2, factor)
+
+    def _limit(self, scale: Ints, context: Context) -> Floats:
+        """Return how far a level may move: further where integers could not be much finer."""
+        most = min(largest_weight(layer, context.target) for layer in self.layers)
+        is_filled = 2 * scale * self.lattice.largest > most
+        return np.where(is_filled, _ERROR_MAX_FILLED, _ERROR_MAX)
 
     def _factors(self, context: Context) -> Iterator[Ints]:
         """Yield by what integers may be multiplied, ``(C,)``: the best for thresholds first."""
@@ -184,9 +224,7 @@ class _Fit:
         channels = len(self.lattice.step)
         return np.full((channels, 1), bias) if bias.size == 1 else bias.reshape(channels, -1)
 
-    def _kept(
-        self, scale: Ints, thresholds: Thresholds, bound: str, sums: Sums | None
-    ) -> _Kept:
+    def _kept(self, scale: Ints, thresholds: Thresholds, sums: Sums | None) -> _Kept:
         weights = tuple(
             weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
             for weight in self.lattice.weights
@@ -204,17 +242,16 @@ class _Fit:
             low=np.minimum(np.ceil(low), _SUM_MAX).astype(np.int64),
             high=np.minimum(np.ceil(high), _SUM_MAX).astype(np.int64),
             weights=weights,
-            bound=bound,
+            bound="proved" if sums is None else "observed",
             level_error=float(thresholds.error.max()),
         )
 
-    def _excess(self, kept: _Kept, context: Context) -> bool:
-        """Tell whether a channel fits no register, with thresholds shared or not."""
-        own = [False, True] if isinstance(self.neurons, ThresholdBank) else [False]
-        return all(
-            excess_of(kept, self.neurons, context.target, own_thresholds=each).any()
-            for each in own
-        )
+    def _excess(self, kept: _Kept, context: Context) -> Bools:
+        """Tell which channels fit no register, ``(C,)``, with thresholds shared or not."""
+        shared = excess_of(kept, self.neurons, context.target, own_thresholds=False)
+        if not shared.any() or not isinstance(self.neurons, ThresholdBank):
+            return shared
+        return excess_of(kept, self.neurons, context.target, own_thresholds=True)
 
 
 def _readout(

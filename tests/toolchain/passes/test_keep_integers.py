@@ -130,3 +130,23 @@ def test_twice_is_once():
     kept = keep_integers(found.lowered, found.context)
 
     assert keep_integers(kept, found.context) is kept
+
+
+def test_channels_that_registers_are_too_narrow_for_take_coarser_integers_than_others():
+    gains = np.array([57.31, 0.2173])
+    graph = chain(
+        (2,),
+        Staircase(name="entry", low=0, high=255),
+        Dense(name="first", weight=np.diag(gains)),
+        Staircase(name="stairs", low=0, high=255),
+        Dense(name="last", weight=np.ones((1, 2))),
+    )
+    x = np.arange(512.0).reshape(256, 2)
+
+    found = compile_network(graph, x, TARGET, levels=3, lowering="radix")
+
+    neurons = found.quantized["stairs"]
+    assert 0 < neurons.level_error < 0.5
+    weight = found.quantized["first"].weight
+    np.testing.assert_allclose(weight[0, 0] / neurons.threshold[0], gains[0], rtol=0.01)
+    np.testing.assert_allclose(weight[1, 1] / neurons.threshold[1], gains[1], rtol=1e-3)

@@ -157,7 +157,11 @@ class Draft:
     def _delayed(self, source: str, delay: int) -> str:
         """Return the last of as many relays behind a population as it has to wait steps."""
         if any(entry.name == source for entry in self.sources) and delay:
-            raise CapacityError("the input cannot wait in neurons without memory", node=source)
+            raise CapacityError(
+                "the input cannot wait in neurons without memory",
+                node=source,
+                hint="use --lowering temporal, or begin the network with an activation",
+            )
         for step in range(1, delay + 1):
             name = f"{source}/later{step}"
             if name not in self.windows:

@@ -1,0 +1,59 @@
+"""The nine architectures that onnx has without weights are read, and what stops them named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from toolchain.checking import check_model
+from toolchain.frontend.importing import import_model
+from toolchain.ir.verify import accounted, verify
+
+FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+COMPILED = ("resnet50", "squeezenet", "vgg19", "densenet121")
+NORMALIZED = {"bvlc_alexnet": 2, "inception_v1": 2, "zfnet512": 2}
+AVERAGED = ("inception_v2", "shufflenet")
+SLOW = {"densenet121"}
+
+SOME_SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in COMPILED
+]
+
+
+def path(name):
+    return FOLDER / f"light_{name}.onnx"
+
+
+def test_the_list_is_that_of_onnx():
+    names = {file.stem.removeprefix("light_") for file in FOLDER.glob("*.onnx")}
+
+    assert names == {*COMPILED, *NORMALIZED, *AVERAGED}
+
+
+@pytest.mark.parametrize("name", SOME_SLOW)
+def test_an_architecture_compiles(name):
+    check = check_model(path(name))
+
+    assert check.obstacles == ()
+    assert {node.verdict for node in check.nodes} <= {"on chip", "folded", "host"}
+
+
+@pytest.mark.parametrize("name", [*COMPILED, *AVERAGED])
+def test_no_node_is_lost_on_import(name):
+    model = import_model(path(name))
+
+    verify(model.graph)
+    assert accounted(model.graph) == set(model.graph.source_nodes)
+    assert model.input_shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize(("name", "count"), NORMALIZED.items())
+def test_local_response_normalization_alone_stops_the_oldest(name, count):
+    check = check_model(path(name))
+
+    operators = {node.name: node.operator for node in check.nodes}
+    assert len(check.obstacles) == count
+    assert {operators[found.node] for found in check.obstacles} == {"LRN"}
+    assert "BatchNormalization" in check.obstacles[0].fix

@@ -37,7 +37,8 @@ def proved_sums(layer: Layer, low: int, high: int) -> Sums:
     """
     rows = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
     positive, negative = np.maximum(rows, 0).sum(axis=1), np.maximum(-rows, 0).sum(axis=1)
-    return negative * high - positive * low, positive * high - negative * low
+    least, most = float(low), float(high)  # whole numbers may have more than 64 bits
+    return negative * most - positive * least, positive * most - negative * least
 
 
 def summed(sums: Sequence[Sums]) -> Sums:

@@ -239,8 +239,8 @@ class _Fit:
         return _Kept(
             threshold=thresholds.threshold,
             constant=thresholds.constant,
-            low=np.minimum(np.ceil(low), _SUM_MAX).astype(np.int64),
-            high=np.minimum(np.ceil(high), _SUM_MAX).astype(np.int64),
+            low=np.clip(np.ceil(low), -_SUM_MAX, _SUM_MAX).astype(np.int64),
+            high=np.clip(np.ceil(high), -_SUM_MAX, _SUM_MAX).astype(np.int64),
             weights=weights,
             bound="proved" if sums is None else "observed",
             level_error=float(thresholds.error.max()),

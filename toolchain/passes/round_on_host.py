@@ -23,6 +23,10 @@ from toolchain.ir.staircase import Staircase
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
 
+_LARGEST = 2**31 - 1
+"""Largest integer that a message of 32 bits holds."""
+
+
 @compiler_pass("round-on-host", phase=Phase.PREPARE, after=("simplify-staircases",))
 def round_on_host(graph: Graph, _: Context) -> Graph:
     """Make every `Staircase` at an end of the network an encoding, or part of the tail."""
@@ -49,6 +53,8 @@ def _encoded(graph: Graph, stairs: Staircase) -> Graph | None:
     if not whole or scale.item() <= 0 or np.isinf(stairs.high - stairs.low):
         return None
     zero = int(shift.item())
+    if max(abs(stairs.low - zero), abs(stairs.high - zero)) > _LARGEST:
+        return None
     is_in_order = np.array_equal(_or_empty(stairs.tensor_order), _or_empty(entry.order))
     encoding = Encoding(
         1 / scale.item(),

@@ -54,10 +54,21 @@ def test_without_a_scale_the_sample_is_in_steps():
         (scaled(1.0, 0.5), STAIRS),
         (scaled([1.0, 2.0, 1.0]), STAIRS),
         (dataclasses.replace(STAIRS, high=np.inf),),
+        (dataclasses.replace(STAIRS, high=2.0**31),),
+        (scaled(1.0, 1e38), STAIRS),
         (dataclasses.replace(STAIRS, rounds_down=True),),
         (Conv(name="layer", weight=np.ones((3, 1, 1, 1))), STAIRS),
     ],
-    ids=["turned", "between steps", "for each value", "no limit", "down", "behind a layer"],
+    ids=[
+        "turned",
+        "between steps",
+        "for each value",
+        "no limit",
+        "large",
+        "far",
+        "down",
+        "behind a layer",
+    ],
 )
 def test_what_no_encoding_says_is_left(nodes):
     shape = (1, 1, 3) if isinstance(nodes[0], Conv) else (3,)

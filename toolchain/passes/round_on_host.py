@@ -22,7 +22,6 @@ from toolchain.ir.node import IndexArray
 from toolchain.ir.staircase import Staircase
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
-
 _LARGEST = 2**31 - 1
 """Largest integer that a message of 32 bits holds."""
 

@@ -27,8 +27,9 @@ from toolchain.ir.convolution import output_size
 from toolchain.ir.node import Array, IndexArray
 
 WEIGHT_MAX = 127
-_COST_MAX = 4
-"""How many times the multiplications the joined layer may have; then float32 is as fast."""
+_COST_MAX, _COST_OF_FLOATS = 4, 256
+"""How many times the multiplications the joined layer may have until float32 is as fast, which
+has to divide and to round each sum, too: as long as so many multiplications take."""
 
 _BLOCK = 32
 """Output channels of a block; fewer do not fill the vectors of the kernel."""
@@ -109,7 +110,9 @@ def join(layers: Sequence[Layer], signals: Sequence[Signal]) -> Joined | None:
     if joined is None:
         return None
     cost = sum(block.weight.size for block in joined.blocks)
-    return joined if cost <= _COST_MAX * sum(layer.weight.size for layer in layers) else None
+    wanted = sum(layer.weight.size for layer in layers)
+    limit = _COST_MAX * wanted + _COST_OF_FLOATS * len(layers[0].weight)
+    return joined if cost <= limit else None
 
 
 def ungrouped(layer: Conv) -> Array:

@@ -45,8 +45,9 @@ def is_installed() -> bool:
 def is_exact(layout: Layout) -> bool:
     """Tell whether OpenVINO's roundings leave every count of a network what it is."""
     graph = layout.graph
-    if not all(isinstance(form, Quantized) for form in layout.forms.values()):
-        return False
+    for form in layout.forms.values():
+        if not isinstance(form, Quantized) or form.own is not None:
+            return False
     entry = layout.signals[graph.input.name]
     if entry.low < 0 and (entry.low < -BYTE_MAX // 2 or entry.high > BYTE_MAX // 2):
         return False

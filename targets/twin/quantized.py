@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from targets.twin.joining import WEIGHT_MAX, Block, Joined, Part, join
+from targets.twin.own_biases import OwnBiases, own_biases
 from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.staircase import staircase_scale
 from targets.twin.sums import pads
@@ -39,6 +40,7 @@ class Quantized:
         ones: Columns of ones behind the inputs of a dense layer.
         tops: Columns of `_TOP` behind those.
         largest: What no sum of the kernel exceeds in magnitude.
+        own: Biases of single neurons, as a layer behind the others; `None` if there are none.
         largest_pair: What the sum of two products does not exceed; CPUs without instructions
             for dot products of bytes hold 32767.
     """
@@ -48,6 +50,7 @@ class Quantized:
     scale: Array
     ones: int
     tops: int
+    own: OwnBiases | None
     largest: int
     largest_pair: int
 
@@ -66,17 +69,20 @@ def quantize(
         return "layers of different kinds"
     if signals[0].zero_point > WEIGHT_MAX + 1:
         return "inputs of more than 7 bits below zero"
+    bias, own = _bias(neurons, layers), None
+    if bias.ndim > 1:
+        own = own_biases(bias, layers, signals, f"{neurons.name}/maps")
+        if own is None:
+            return "biases of single neurons"
+        layers, signals, bias = (*layers, own.layer), (*signals, own.signal), own.bias
     joined = join(layers, signals)
     if joined is None:
         return "layers whose kernels cannot be joined at a fair cost"
-    bias = _bias(neurons, layers)
-    if bias is None:
-        return "biases of single neurons"
     threshold = _per_channel(neurons.threshold, len(bias))
     scale = staircase_scale(threshold, neurons.levels)
     if scale is None:
         return "a threshold that float32 is too short for"
-    return _checked(joined, bias, scale, signals)
+    return _checked(joined, bias - threshold // 2, scale, own, signals)
 
 
 def emit_quantized(
@@ -84,6 +90,9 @@ def emit_quantized(
 ) -> str:
     """Write a population; what comes out is its counts, as yet without a limit."""
     blocks, zero = form.joined.blocks, signals[0].zero_point
+    if form.own is not None:
+        maps = _emit_maps(writer, form.own, signals[0], name)
+        signals = [*signals, replace(form.own.signal, value=maps)]
     copies = {
         part: _copied(writer, f"{name}/copy{number}", part, signals)
         for number, part in enumerate(
@@ -103,6 +112,17 @@ def emit_quantized(
         if len(outputs) == 1
         else writer.add("Concat", outputs, f"{name}/fired", axis=1)
     )
+
+
+def _emit_maps(writer: ModelWriter, own: OwnBiases, beside: Signal, name: str) -> str:
+    """Write the maps of constants, as many times as there are samples."""
+    shape = writer.add("Shape", [beside.value], f"{name}/maps/beside")
+    first = writer.constant(f"{name}/maps/first", [0], np.int64)
+    batch = writer.add("Gather", [shape, first], f"{name}/maps/batch")
+    rest = writer.constant(f"{name}/maps/rest", own.maps.shape, np.int64)
+    wanted = writer.add("Concat", [batch, rest], f"{name}/maps/shape", axis=0)
+    maps = writer.constant(f"{name}/maps/one", own.maps[None] + beside.zero_point, np.uint8)
+    return writer.add("Expand", [maps, wanted], f"{name}/maps")
 
 
 def _copied(writer: ModelWriter, name: str, part: Part, signals: Sequence[Signal]) -> str:
@@ -205,7 +225,11 @@ def bias_columns(form: Quantized) -> IndexArray:
 
 
 def _checked(
-    joined: Joined, bias: IndexArray, scale: Array, signals: Sequence[Signal]
+    joined: Joined,
+    bias: IndexArray,
+    scale: Array,
+    own: OwnBiases | None,
+    signals: Sequence[Signal],
 ) -> Quantized | str:
     """Return the form with the sums that its kernel may meet, or why it may not."""
     ones = tops = 0
@@ -228,18 +252,15 @@ def _checked(
     pair = (
         2 * max(bytes_read) * max(WEIGHT_MAX * (ones + tops > 0), *(int(r.max()) for r in rows))
     )
-    return Quantized(joined, bias, scale, ones, tops, largest, pair)
+    return Quantized(joined, bias, scale, ones, tops, own, largest, pair)
 
 
-def _bias(neurons: Spiking, layers: Sequence[Layer]) -> IndexArray | None:
-    """Return what is added to each channel's sum, `None` if neurons of one differ."""
-    channels = len(layers[0].weight)
-    total = np.zeros(channels, np.int64)
-    for value in (*(layer.bias for layer in layers), neurons.initial):
-        if np.size(value) not in (1, channels):
-            return None
-        total = total + _per_channel(value, channels)
-    return total - _per_channel(neurons.threshold, channels) // 2
+def _bias(neurons: Spiking, layers: Sequence[Layer]) -> IndexArray:
+    """Return what is added to sums, ``(C,)``, or ``(C, H, W)`` if a channel has no one bias."""
+    values = [*(layer.bias for layer in layers), neurons.initial]
+    if all(np.size(value) in (1, len(layers[0].weight)) for value in values):
+        values = [_per_channel(value, len(layers[0].weight)) for value in values]
+    return np.sum([np.broadcast_arrays(value, *values)[0] for value in values], axis=0)
 
 
 def _per_channel(value: Array, channels: int) -> IndexArray:

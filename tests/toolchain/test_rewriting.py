@@ -137,7 +137,8 @@ def test_preparation_repeats_until_nothing_changes(passes, phase, runs):
     assert len(calls) == runs
 
 
-def test_a_pass_that_never_settles_is_stopped(passes):
+def test_a_pass_that_never_settles_is_stopped(passes, monkeypatch):
+    monkeypatch.setattr(rewriting, "_CHANGES_MAX", 100)
     passes(Phase.PREPARE, restless=(lambda graph, _: dataclasses.replace(graph), ()))
 
     steps = list(run_phase(network(), Phase.PREPARE, CONTEXT))

@@ -95,8 +95,8 @@ def phase_problems(graph: Graph) -> Iterator[VerifyError]:
     if graph.phase is not Phase.IMPORT:
         for node in graph:
             yield from _wrong_kind(node, graph.phase)
-        yield from _wrong_turns(graph)
         yield from _wrong_readers_of_spikes(graph)
+        yield from _wrong_turns(graph)
         yield from _mixed_activations(graph)
     if graph.phase is Phase.QUANTIZE:
         yield from _not_integers(graph)

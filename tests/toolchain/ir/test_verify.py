@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import (
+    Add,
     Affine,
     Conv,
     Dense,
@@ -129,7 +130,7 @@ def test_what_was_computed_on_import_is_accounted_for():
 
 
 LEFT = [
-    (Phase.PREPARE, Affine(name="odd"), "put the normalization directly before or after"),
+    (Phase.PREPARE, Affine(name="odd"), "scale all positions of a channel alike"),
     (Phase.PREPARE, HostOp(name="odd", function="relu"), "keep it at the end of the model"),
     (Phase.PREPARE, neurons(MultiThreshold), None),
     (Phase.CONVERT, Relu(name="odd"), None),
@@ -159,7 +160,7 @@ def test_the_message_of_what_is_left_lists_what_may_be():
 
     assert str(error.value) == (
         "verify at 'sum': SumPool is left after prepare; what may be is Input, Output, Dense, "
-        "Conv, Rearrange, MaxPool, Relu, LmHt\n"
+        "Conv, Add, Rearrange, MaxPool, Relu, Staircase, LmHt\n"
         "  hint: use a pool whose windows cover its input exactly"
     )
 
@@ -235,25 +236,77 @@ def test_only_activations_are_pooled(nodes):
 
 
 REARRANGED = [
-    (Rearrange(name="odd", shape=(4,), order=np.arange(4)[::-1]), dense("last", 2, 4)),
-    (Rearrange(name="odd", shape=(4, 1, 1)), conv("last", 2, 4)),
-    (Rearrange(name="odd", shape=(1, 2, 2)), Rearrange(name="flat", shape=(4,))),
+    (Rearrange(name="odd", shape=(3,), order=np.arange(3)[::-1]), dense("last", 2, 3)),
+    (Rearrange(name="odd", shape=(3, 1, 1)), conv("last", 2, 3)),
 ]
 
 
-@pytest.mark.parametrize("nodes", REARRANGED, ids=["order", "convolution", "chain"])
-def test_only_dense_layers_read_a_plain_rearrangement(nodes):
-    graph = chain((3,), dense("first", 4, 3), Relu(name="act"), *nodes)
-    if nodes[-1].name == "flat":
-        graph = chain((3,), dense("first", 4, 3), Relu(name="act"), *nodes, dense("last", 2, 4))
+@pytest.mark.parametrize("nodes", REARRANGED, ids=["order", "convolution"])
+def test_only_activations_are_relayed(nodes):
+    verify_phase(
+        chain((3,), dense("first", 3, 3), Relu(name="act"), *nodes).at_phase(Phase.PREPARE)
+    )
 
     with pytest.raises(VerifyError) as error:
-        verify_phase(graph.at_phase(Phase.PREPARE))
+        verify_phase(chain((3,), *nodes).at_phase(Phase.PREPARE))
 
     assert str(error.value) == (
-        "verify at 'odd': its values are rearranged between two populations, which no synapse "
-        "does\n  hint: let a dense layer follow"
+        "verify at 'odd': rearranges what is no activation, and only spikes can be relayed\n"
+        "  hint: rearrange behind an activation, or where a dense layer follows"
     )
+
+
+def sum_of_two():
+    """Return two layers of the input whose sum an activation reads, and a last layer."""
+    graph = chain((3,), dense("one", 3, 3), Relu(name="act"), dense("last", 2, 3))
+    two = dataclasses.replace(graph["one"], name="two")
+    total = Add(name="sum", inputs=("one", "two"), origin=("sum",))
+    graph = graph.insert_before("act", two, total).redirect("one", ["act"], "sum")
+    return graph.at_phase(Phase.PREPARE)
+
+
+def test_an_activation_may_read_a_sum_of_layers():
+    graph = sum_of_two()
+
+    verify_phase(graph)
+
+    assert [layer.name for layer in graph.layers_into(graph["act"])] == ["one", "two"]
+
+
+def test_a_sum_that_two_populations_read_is_refused():
+    graph = sum_of_two()
+    other = dataclasses.replace(graph["act"], name="other")
+
+    with pytest.raises(VerifyError) as error:
+        verify_phase(graph.insert_before("last", other))
+
+    assert str(error.value) == (
+        "verify at 'sum': is a sum that 2 nodes read; one population can\n"
+        "  hint: put a Relu behind it"
+    )
+
+
+def test_a_layer_behind_a_sum_is_refused():
+    graph = sum_of_two().redirect("act", ["last"], "sum").without("act")
+
+    with pytest.raises(VerifyError) as error:
+        verify_phase(dataclasses.replace(graph, source_nodes=()))
+
+    assert str(error.value) == (
+        "verify at 'last': reads the linear layer 'sum' with no activation between them\n"
+        "  hint: merge the two layers, or put a Relu between them"
+    )
+
+
+def test_a_sum_of_what_is_no_layer_feeds_nothing():
+    graph = sum_of_two()
+    total = dataclasses.replace(graph["sum"], inputs=("one", "x"))
+    graph = graph.swap(total).without("two")
+
+    with pytest.raises(VerifyError, match="no convolution or dense layer feeds") as error:
+        verify_phase(graph)
+
+    assert error.value.node == "act"
 
 
 @pytest.mark.parametrize("name", ["weight", "bias", "threshold", "initial"])

@@ -124,7 +124,8 @@ def test_indices_that_something_reads_are_refused():
         )
 
     assert str(error.value) == (
-        "import at 'cast': Cast reads 'indices', an output of 'pool' besides its first\n"
+        "import at 'pool': MaxPool computes 'indices' besides its first output, and something "
+        "reads it\n"
         "  hint: drop the additional output"
     )
 

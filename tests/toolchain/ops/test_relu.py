@@ -109,7 +109,21 @@ def test_a_clip_at_zero_is_a_relu(operator, opset):
     check_against_onnxruntime(model, small_integers(2, 4))
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 6), (-1, np.inf), (1, np.inf)])
+@pytest.mark.parametrize(("low", "high"), [(0, 6), (-1, 1), (-3, -1), (1, 2)])
+def test_a_clip_with_two_limits_saturates(low, high):
+    model = import_text(
+        INSIDE.format("Clip (x, low, high)"),
+        w=WEIGHT,
+        low=np.array(low, np.float32),
+        high=np.array(high, np.float32),
+    )
+
+    (relu,) = model.graph.of_type(Relu)
+    assert relu.maximum == high - low
+    check_against_onnxruntime(model, small_integers(5, 4))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, np.inf), (1, np.inf), (2, 2)])
 def test_other_clips_are_refused(low, high):
     with pytest.raises(UnsupportedOpError) as error:
         import_text(
@@ -120,7 +134,7 @@ def test_other_clips_are_refused(low, high):
         )
 
     assert str(error.value) == (
-        f"import at 'act': Clip limits its input to {low}..{high}; only 0 and no upper limit "
-        "is supported\n"
-        "  hint: train with Relu; the neurons saturate at their largest spike count anyway"
+        f"import at 'act': Clip limits its input to {low}..{high}; 0 without upper limit, or "
+        "two limits, are supported\n"
+        "  hint: train with Relu or ReLU6"
     )

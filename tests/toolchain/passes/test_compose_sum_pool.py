@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.errors import VerifyError
 from toolchain.ir.ann import Affine, Conv, Dense, Rearrange, Relu, SumPool
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import run
@@ -143,12 +142,10 @@ def test_every_convolution_before_takes_its_pool(bias, padding, stride, dilation
     assert after["conv"].origin == ("conv", "pool")
 
 
-def test_a_pool_without_a_layer_is_a_convolution_with_ones():
-    after = check(chain((3, 5, 5), pool((2, 2), (2, 1), ((1, 0), (0, 0))), Relu(name="act")))
+def test_a_pool_without_a_layer_is_left_alone():
+    graph = chain((3, 5, 5), pool((2, 2), (2, 1), ((1, 0), (0, 0))), Relu(name="act"))
 
-    assert isinstance(after["pool"], Conv)
-    assert after["pool"].groups == 3
-    assert after["pool"].origin == ("pool",)
+    assert compose_sum_pool(graph, CONTEXT) is graph
 
 
 def test_an_average_after_an_activation_is_prepared():
@@ -195,14 +192,14 @@ def test_a_padded_pool_behind_a_layer_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("nodes", "named"),
+    ("nodes", "populations"),
     [
         (
             (
                 pool((3, 3), (2, 2)),
                 Conv(name="last", weight=numbers(1, 2, 3, 3), padding=((1, 1), (1, 1))),
             ),
-            "pool",
+            ["act", "pool/signs"],
         ),
         (
             (
@@ -211,15 +208,17 @@ def test_a_padded_pool_behind_a_layer_is_left_alone():
                 Relu(name="act2"),
                 Conv(name="last", weight=numbers(1, 2, 1, 1)),
             ),
-            "pool",
+            ["act", "conv/signs", "act2"],
         ),
     ],
     ids=["inexact", "padded"],
 )
-def test_what_cannot_be_composed_is_refused_by_name(nodes, named):
+def test_what_cannot_be_composed_gets_neurons_of_its_own(nodes, populations):
     first = (Conv(name="first", weight=numbers(2, 2, 1, 1)), Relu(name="act"))
+    graph = chain((2, 6, 6), *first, *nodes)
+    x = numbers(2, 2, 6, 6)
 
-    with pytest.raises(VerifyError) as error:
-        after_phase(chain((2, 6, 6), *first, *nodes), Phase.PREPARE, CONTEXT)
+    prepared = after_phase(graph, Phase.PREPARE, CONTEXT)
 
-    assert error.value.node == named
+    assert [node.name for node in prepared.of_type(Relu)] == populations
+    np.testing.assert_array_equal(run(prepared, x), run(graph, x))

@@ -166,12 +166,27 @@ def test_thresholds_are_those_of_the_method():
     np.testing.assert_allclose(converted["relu2"].unit, [2, 3, 4, 5, 6])
 
 
-def test_a_channel_that_is_never_active_takes_the_middle_threshold():
+@pytest.mark.parametrize(
+    ("outgoing", "threshold"),
+    [
+        (1, 4),
+        (0.5, 4),
+        (2, 2),
+        (0, 4),
+    ],
+)
+def test_a_channel_that_is_never_active_takes_the_middle_threshold_or_weighs_no_more(
+    outgoing, threshold
+):
     context = given_statistics([0.0, 12.0, 16.0, 24.0, 0.0])
+    weight = np.ones((3, 5))
+    weight[:, 0] = outgoing
+    graph = network()
+    graph = graph.swap(dataclasses.replace(graph["last"], weight=weight))
 
-    converted = convert_to_spikes(network(), context)
+    converted = convert_to_spikes(graph, context)
 
-    np.testing.assert_allclose(converted["relu2"].unit, [4, 3, 4, 6, 4])
+    np.testing.assert_allclose(converted["relu2"].unit, [threshold, 3, 4, 6, 4])
 
 
 def test_a_threshold_stays_resolvable_for_the_weights_of_the_target():

@@ -1,0 +1,138 @@
+"""Branches are followed wherever they lead; where the network ends wrongly, a node is named."""
+
+import pytest
+
+from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
+from toolchain.frontend.dependence import count_readers, dependent_nodes
+from toolchain.frontend.testing import (
+    check_against_onnxruntime,
+    import_text,
+    small_integers,
+    text_model,
+)
+from toolchain.ir.ann import Add, Concat
+
+ONE_OUTPUT = "extract the part up to one output, with onnx.utils.extract_model for instance"
+
+
+def imported(lines, outputs="float[N, 3] y"):
+    return import_text(
+        f"net (float[N, 3] x) => ({outputs}) {{ {lines} }}", w=small_integers(3, 3)
+    )
+
+
+def refused(lines, outputs="float[N, 3] y"):
+    with pytest.raises(CompileError) as error:
+        imported(lines, outputs)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("lines", "joint"),
+    [
+        ("h = Relu (x)  g = MatMul (h, w)  [join] y = Add (g, h)", Add),
+        ("h = Relu (x)  [join] y = Sub (h, x)", Add),
+        ("h = Relu (x)  [join] y = Sum (x, h, h)", Add),
+    ],
+)
+def test_a_residual_connection_is_a_sum(lines, joint):
+    model = imported(lines)
+
+    assert [node.name for node in model.graph.of_type(joint)] == ["join"]
+    check_against_onnxruntime(model, small_integers(4, 3))
+
+
+def test_a_value_added_to_itself_is_a_sum_too():
+    check_against_onnxruntime(imported("y = Add (x, x)"), small_integers(4, 3))
+
+
+def test_a_concatenation_reads_its_parts_in_order():
+    model = imported("h = MatMul (x, w)  [cat] y = Concat <axis = 1> (h, x)", "float[N, 6] y")
+
+    (joint,) = model.graph.of_type(Concat)
+    assert [model.graph[name].kind for name in joint.inputs] == ["Dense", "Input"]
+    check_against_onnxruntime(model, small_integers(4, 3))
+
+
+def test_a_product_of_two_branches_is_refused_where_they_meet():
+    error = refused("h = Relu (x)  [gate] y = Mul (h, x)")
+
+    assert str(error) == (
+        "import at 'gate': Mul multiplies two values that the network computes; one operand "
+        "must be a constant\n"
+        "  hint: a spike cannot scale another: train without gates and attention, or run this "
+        "part on the host"
+    )
+
+
+def test_a_second_output_is_refused_where_it_is_computed():
+    error = refused("[a] h = Relu (x)  [b] y = MatMul (h, w)", "float[N, 3] y, float[N, 3] h")
+
+    assert isinstance(error, UnsupportedOpError)
+    assert str(error) == (
+        "import at 'a': Relu computes 'h', a second output of the network\n"
+        f"  hint: {ONE_OUTPUT}"
+    )
+
+
+def test_an_output_besides_the_first_of_a_node_is_refused():
+    error = refused("[drop] h, y = Dropout (x)", "bool[N, 3] y")
+
+    assert str(error) == (
+        "import at 'drop': Dropout computes 'y' besides its first output, and something reads "
+        "it\n"
+        "  hint: drop the additional output"
+    )
+
+
+def test_a_second_output_that_is_the_input_is_refused():
+    error = refused("[a] y = Relu (x)", "float[N, 3] y, float[N, 3] x")
+
+    assert error.node == "x"
+    assert error.problem == "the network has 2 outputs; one is supported"
+
+
+@pytest.mark.parametrize(
+    ("lines", "node", "value"),
+    [
+        ("[a] h = Relu (x)  [b] y = MatMul (h, w)  [c] z = MatMul (h, w)", "c", "z"),
+        ("[a] y = Relu (x)  [b] z = MatMul (y, w)", "b", "z"),
+        ("[a] z = Relu (x)  [b] y = Identity (w)", "a", "z"),
+    ],
+    ids=["branch", "behind the output", "all there is"],
+)
+def test_a_dead_end_is_refused(lines, node, value):
+    error = refused(lines)
+
+    assert error.node == node
+    assert error.problem.endswith(f"computes {value!r}, which nothing reads")
+    assert error.hint == "remove the node, with onnx.utils.extract_model for instance"
+
+
+def test_an_output_that_does_not_depend_on_the_input_is_refused():
+    error = refused("y = Identity (w)")
+
+    assert isinstance(error, ImportModelError)
+    assert (error.node, error.problem) == ("y", "does not depend on the network's input")
+
+
+def test_a_shape_that_is_read_is_no_branch():
+    model = import_text(
+        """net (float[N, 3] x) => (float[N, 3] y) {
+            h = Relu (x)  s = Shape (h)  [same] y = Reshape (h, s) }"""
+    )
+
+    assert model.output_shape == (3,)
+
+
+def test_what_is_computed_from_constants_alone_does_not_depend_on_the_sample():
+    model = text_model(
+        """net (float[N, 3] x) => (float[N, 3] y) {
+            [shift] c = Add (w, w)  [size] s = Size (x)  [a] h = Relu (x)  [b] y = Add (h, c) }""",
+        w=small_integers(1, 3),
+    )
+
+    nodes = dependent_nodes(model.graph, "x")
+
+    assert [node.name for node in nodes] == ["a", "b"]
+    assert count_readers(model.graph, nodes) == {"x": 1, "h": 1, "c": 1, "y": 1}

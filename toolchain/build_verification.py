@@ -114,8 +114,8 @@ def verify_build(
         if samples is None:
             return BuildVerification(files, ())
         route = build.route(Path(made), rungs, tolerance)
-        found = climb(route, samples, progress).rungs
-    return BuildVerification(files, tuple(build.located(rung, samples) for rung in found))
+        found = build.climbed(route, samples, progress)
+    return BuildVerification(files, found)
 
 
 class _Build:
@@ -136,6 +136,7 @@ class _Build:
             }
         except (KeyError, TypeError):
             raise _damaged(folder / REPORT) from None
+        self.altered = {name for name in self.names if self._is_altered(name)}
         self.mapped: Circuit | None = None
         self.why_not_mapped = ""
 
@@ -147,13 +148,12 @@ class _Build:
 
     def look_at_files(self, made: Path) -> tuple[FileFinding, ...]:
         """Compare all files with their digests, and with what the graph gives anew."""
-        altered = {name for name in self.names if self._is_altered(name)}
         self._map()
-        self._make_again(made, is_graph_altered=GRAPH_FILE in altered)
+        self._make_again(made, is_graph_altered=GRAPH_FILE in self.altered)
         return tuple(
             FileFinding(name, "missing", "it is in the list of files and not in the folder")
             if not (self.folder / name).is_file()
-            else self._finding(name, made, is_altered=name in altered)
+            else self._finding(name, made, is_altered=name in self.altered)
             for name in self.names
         )
 
@@ -167,7 +167,11 @@ class _Build:
             mapping = MAPPINGS[str(self.report.get("lowering"))]
             self.mapped = mapping(self.program.graph, self.target)
         except CompileError as error:
-            self.why_not_mapped = str(error)
+            self.why_not_mapped = error.problem
+        except Exception as error:
+            if not self.altered:
+                raise
+            self.why_not_mapped = f"{type(error).__name__}: {error}"
 
     def _make_again(self, made: Path, *, is_graph_altered: bool) -> None:
         """Write the files that the graph gives; those of a circuit if the graph is altered."""
@@ -258,7 +262,28 @@ class _Build:
         absent = dict.fromkeys(("converted", "lowered"), why)
         return dataclasses.replace(route, model=stages.model, graphs=graphs, absent=absent)
 
-    def located(self, rung: Rung, samples: Samples) -> Rung:
+    def climbed(self, route: Route, samples: Samples, progress: Progress) -> tuple[Rung, ...]:
+        """Climb the ladder; return the rungs with all that is known of where they differ.
+
+        Raises:
+            InputDataError: A network that was changed cannot be run at all.
+        """
+        try:
+            found = climb(route, samples, progress).rungs
+            return tuple(self._located(rung, samples) for rung in found)
+        except CompileError:
+            raise
+        except Exception as error:
+            altered = self.altered & {GRAPH_FILE, CIRCUIT_FILE}
+            if not altered:
+                raise
+            raise InputDataError(
+                f"was changed, and cannot be run: {type(error).__name__}: {error}",
+                node=str(self.folder / min(altered)),
+                hint="compile the network again",
+            ) from error
+
+    def _located(self, rung: Rung, samples: Samples) -> Rung:
         """Return a rung; if the step engine differs, with the time step where that begins."""
         if rung.rung != "step" or rung.status != "broken" or self.mapped is None:
             return rung

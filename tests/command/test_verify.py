@@ -320,3 +320,18 @@ def test_arguments_that_make_no_sense_are_refused(words, capsys):
         main(["verify", *words])
 
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize("name", [GRAPH_FILE, CIRCUIT_FILE])
+def test_an_array_of_another_size_is_found_or_refused(build, capsys, name):
+    with np.load(build / name) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    codes = []
+    for key in [key for key in arrays if arrays[key].ndim]:
+        with (build / name).open("wb") as file:
+            np.savez_compressed(file, **arrays | {key: arrays[key][:-1]})
+        codes.append(main(["verify", "build", "--data", "test.npz", "--rungs", "count,step"]))
+
+    assert "internal error" not in capsys.readouterr().err
+    assert codes
+    assert set(codes) <= {2, 3}

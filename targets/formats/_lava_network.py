@@ -249,7 +249,7 @@ def population(node: dict[str, Any]) -> Any:
         return Sigma(shape=shape)
     if node["type"] in ("Radix", "RadixMax"):
         kind = RadixNeurons if node["type"] == "Radix" else RadixMaximum
-        arrays = ("threshold", "bias", "ceiling")
+        arrays = ("threshold", "bias", "ceiling", "shift")
         return kind(
             shape=shape,
             **{

@@ -32,9 +32,9 @@ class RadixState:
         self.wraps = np.zeros(batch, np.int64)
         self.saturations = np.zeros(batch, np.int64)
         self._radix = radix
-        self._threshold, self._bias, self._ceiling = (
+        self._threshold, self._bias, self._ceiling, self._shift = (
             np.asarray(parameter(getattr(radix, what), radix.shape, radix.name, what), np.int32)
-            for what in ("threshold", "bias", "ceiling")
+            for what in ("threshold", "bias", "ceiling", "shift")
         )
         self._bound = 0
 
@@ -67,11 +67,11 @@ class RadixState:
 
     def _begin(self) -> None:
         """Move the sum of a complete window to ``v``."""
-        bound = (self._bound << self._radix.shift) + magnitude(self._bias)
+        bound = (self._bound << int(self._shift.max())) + magnitude(self._bias)
         if bound < STATE_LIMIT:
-            v = (self.u << self._radix.shift) + self._bias
+            v = (self.u << self._shift) + self._bias
         else:
-            v = self._wrapped((self.u.astype(np.int64) << self._radix.shift) + self._bias)
+            v = self._wrapped((self.u.astype(np.int64) << self._shift) + self._bias)
         self.v = np.minimum(v, self._ceiling)
         self.u.fill(0)
         self._bound = 0

@@ -48,8 +48,8 @@ class Radix:
         threshold: What the lowest place is worth, > 0, and below 2**23 for the highest; a
             scalar, or an array that broadcasts to ``shape``.
         bias: Added to every sum, within 24 bits, likewise.
-        shift: Places that a sum is shifted left by before the bias is added, 0 to 15: it makes
-            thresholds finer than weights.
+        shift: Places that a sum is shifted left by before the bias is added, 0 to 15, likewise:
+            it makes thresholds finer than weights.
         ceiling: Largest ``v`` to start from: ``levels * threshold`` keeps neurons of fewer than
             ``2**places - 1`` levels from firing more; likewise.
 
@@ -64,7 +64,7 @@ class Radix:
     threshold: int | IndexArray = 1
     bias: int | IndexArray = 0
     ceiling: int | IndexArray = STATE_LIMIT - 1
-    shift: int = 0
+    shift: int | IndexArray = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,6 +27,7 @@ from toolchain.fixedpoint import DIGIT_BITS
 from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit, Population, Readout, SparseSynapse
+from toolchain.ir.node import IndexArray
 from toolchain.ir.radix import Radix, RadixMax
 from toolchain.ir.snn import RadixFire, RadixPool
 from toolchain.mapping import MAPPINGS
@@ -90,7 +91,7 @@ class _RadixDraft(Draft):
                 threshold=registers.threshold.reshape(per_channel),
                 bias=bias.reshape(per_channel if bias.shape[1] == 1 else shape),
                 ceiling=registers.ceiling.reshape(per_channel),
-                shift=shift,
+                shift=shift.reshape(per_channel),
             )
         )
         self.fires(node.name, (self.ready(layers),), node.places)
@@ -208,17 +209,28 @@ def _pieces(
 
 def shifted_layers(
     layers: Sequence[Dense | Conv], target: Target
-) -> tuple[int, tuple[Dense | Conv, ...]]:
-    """Return layers whose weights the synapses hold, and by how much neurons shift their sum.
+) -> tuple[IndexArray, tuple[Dense | Conv, ...]]:
+    """Return by how much neurons shift their sums ``(C,)``, and the layers before that.
 
-    Weights that are too large are divided by a power of two that they have in common, so that
-    thresholds may be finer than weights.
+    Weights of a channel that are too large are divided by a power of two that they have in
+    common, so that thresholds may be finer than weights.
     """
-    shift = 0
-    while all(not np.any(layer.weight % (2 << shift)) for layer in layers) and any(
-        np.abs(layer.weight).max() > largest_weight(layer, target) << shift for layer in layers
-    ):
-        shift += 1
+    rows = [layer.weight.reshape(len(layer.weight), -1) for layer in layers]
+    largest = [largest_weight(layer, target) for layer in layers]
+    shift = np.zeros(len(rows[0]), np.int64)
+    while True:
+        divides = [~np.any(row % (2 << shift)[:, None], axis=1) for row in rows]
+        is_large = [
+            np.abs(row).max(axis=1) > most << shift
+            for row, most in zip(rows, largest, strict=True)
+        ]
+        grows = np.all(divides, axis=0) & np.any(is_large, axis=0)
+        if not grows.any():
+            break
+        shift = shift + grows
     return shift, tuple(
-        dataclasses.replace(layer, weight=layer.weight >> shift) for layer in layers
+        dataclasses.replace(
+            layer, weight=layer.weight >> shift.reshape(-1, *(1,) * (layer.weight.ndim - 1))
+        )
+        for layer in layers
     )

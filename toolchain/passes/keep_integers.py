@@ -7,7 +7,9 @@ rounded, and some sums next to one get a level more or less. In the radix loweri
 thresholds are then multiplied by the largest power of two that the registers hold, so that less
 is lost: the neurons shift their sum.
 
-What does not fit the registers is left to `quantize-parameters`, which rounds everything.
+A channel of weights so small that no register holds its threshold may send the same count
+whatever it reads: then it is given that count, and weights of 0. What else does not fit the
+registers is left to `quantize-parameters`, which rounds everything.
 """
 
 from __future__ import annotations
@@ -150,34 +152,69 @@ class _Fit:
                 may move as far as any integers would move them.
         """
         for factor in self._factors(context):
-            for shift in self._shifts():
-                kept = self._fitting(factor, shift, context, sums, is_last_resort)
-                if kept is not None:
-                    return kept
+            kept = self._fitting(factor, context, sums, is_last_resort)
+            if kept is not None:
+                return kept
         return None
 
     def _fitting(
-        self,
-        factor: Ints,
-        shift: int,
-        context: Context,
-        sums: Sums | None,
-        is_last_resort: bool,
+        self, factor: Ints, context: Context, sums: Sums | None, is_last_resort: bool
     ) -> _Kept | None:
         """Return integers with these factors, or smaller ones where registers are narrow."""
+        shift, fixed = self._shifts(factor), np.zeros(len(factor), bool)
         while True:
             scale = factor << shift
             thresholds = self._thresholds(scale)
-            limit = self._limit(scale, context) if is_last_resort else _ERROR_MAX
-            if np.any(thresholds.error > limit):
-                return None
             kept = self._kept(scale, thresholds, sums)
-            excess = self._excess(kept, context)
+            excess = self._excess(kept, context) & ~fixed
             if not excess.any():
-                return kept
-            if not is_last_resort or (factor[excess] == 1).any():
+                break
+            is_stuck = excess & (shift == 0) & ~(is_last_resort & (factor > 1))
+            if np.any(is_stuck & ~self._is_constant()):
                 return None
-            factor = np.where(excess, factor // 2, factor)
+            fixed = fixed | is_stuck
+            factor = np.where(excess & (shift == 0) & ~is_stuck, factor // 2, factor)
+            shift = np.where(excess & (shift > 0), shift - 1, shift)
+        limit = self._limit(scale, context) if is_last_resort else _ERROR_MAX
+        if np.any(np.where(fixed, 0, thresholds.error) > limit):
+            return None
+        return self._with_fixed(kept, thresholds, fixed)
+
+    def _is_constant(self) -> Bools:
+        """Tell which channels send the same count whatever they read, ``(C,)``."""
+        lowest, highest = self._ends()
+        return np.asarray((lowest == highest).all(axis=1))
+
+    def _ends(self) -> tuple[Floats, Floats]:
+        """Return counts for the lowest and the highest sums, ``(C, 1 or positions)`` each."""
+        parts = zip(self.layers, self.lattice.weights, self.ranges, strict=True)
+        low, high = summed(
+            [proved_sums(dataclasses.replace(part, weight=w), *r) for part, w, r in parts]
+        )
+        start = self._bias() + np.ravel(self.neurons.initial)[:, None]
+        ends = (side * self.lattice.step for side in (-low, high))
+        lowest, highest = (
+            np.clip(np.floor(start + end[:, None]), 0, self.neurons.levels) for end in ends
+        )
+        return lowest, highest
+
+    def _with_fixed(self, kept: _Kept, thresholds: Thresholds, fixed: Bools) -> _Kept:
+        """Return the integers with those of some channels saying their constant counts."""
+        if not fixed.any():
+            return kept
+        count, none = self._ends()[0].astype(np.int64), np.zeros_like(kept.low)
+        return dataclasses.replace(
+            kept,
+            threshold=np.where(fixed, 2, kept.threshold),
+            constant=np.where(fixed[:, None], 2 * count, kept.constant),
+            low=np.where(fixed, none, kept.low),
+            high=np.where(fixed, none, kept.high),
+            weights=tuple(
+                np.where(fixed.reshape(-1, *(1,) * (weight.ndim - 1)), 0, weight)
+                for weight in kept.weights
+            ),
+            level_error=float(np.where(fixed, 0.0, thresholds.error).max()),
+        )
 
     def _limit(self, scale: Ints, context: Context) -> Floats:
         """Return how far a level may move: further where integers could not be much finer."""
@@ -201,12 +238,11 @@ class _Fit:
         if (best > 1).any():
             yield np.ones_like(best)
 
-    def _shifts(self) -> Iterator[int]:
-        """Yield the powers of two to multiply with, of which the radix lowering takes any."""
-        is_exact = not self._thresholds(np.ones_like(self.lattice.largest)).error.any()
-        if isinstance(self.neurons, RadixFire) and not is_exact:
-            yield from range(_SHIFTS_MAX, 0, -1)
-        yield 0
+    def _shifts(self, factor: Ints) -> Ints:
+        """Return the powers of two to multiply with, ``(C,)``: in the radix lowering any."""
+        is_exact = self._thresholds(factor).error == 0
+        most = _SHIFTS_MAX if isinstance(self.neurons, RadixFire) else 0
+        return np.where(is_exact, 0, most)
 
     def _thresholds(self, scale: Ints) -> Thresholds:
         initial = np.asarray(self.neurons.initial, np.float64).ravel()

@@ -150,3 +150,30 @@ def test_channels_that_registers_are_too_narrow_for_take_coarser_integers_than_o
     weight = found.quantized["first"].weight
     np.testing.assert_allclose(weight[0, 0] / neurons.threshold[0], gains[0], rtol=0.01)
     np.testing.assert_allclose(weight[1, 1] / neurons.threshold[1], gains[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("bias", [-3.0, 0.2, 7.2, 90.0])
+def test_a_channel_that_hardly_reads_anything_sends_its_constant(bias):
+    graph = chain(
+        (2,),
+        Staircase(name="entry", low=0, high=255),
+        Dense(
+            name="first", weight=np.array([[1e-8, 2e-8], [0.5, 0.25]]), bias=np.array([bias, 0])
+        ),
+        Staircase(name="stairs", low=0, high=15),
+        Dense(name="last", weight=np.ones((1, 2))),
+    )
+    x = np.arange(512.0).reshape(256, 2)
+
+    found = compile_network(graph, x, TARGET, levels=3, lowering="temporal")
+
+    assert found.quantized["stairs"].level_error == 0
+    assert not found.quantized["first"].weight[0].any()
+    counts = [
+        value
+        for stage in (found.lowered, found.quantized)
+        for node, _, value in sweep(stage, x)
+        if isinstance(node, Spiking)
+    ]
+    np.testing.assert_array_equal(counts[0], counts[1])
+    assert (counts[0][:, 0] == np.clip(np.rint(bias), 0, 15)).all()

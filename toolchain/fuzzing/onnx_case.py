@@ -197,5 +197,6 @@ def _run_onnxruntime(model: ImportedModel, x: Array) -> Array:
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.model_bytes, options)
-    rows = [session.run([model.output_name], {model.input_name: row[None]})[0] for row in x]
+    batches = np.split(x, len(x)) if model.has_fixed_batch else [x]
+    rows = [session.run([model.output_name], {model.input_name: batch})[0] for batch in batches]
     return np.concatenate(rows).astype(np.float64)

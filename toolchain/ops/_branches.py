@@ -88,6 +88,12 @@ def _repeated(call: Call, position: int, value: Value, shape: Shape) -> Value:
     if value.shape == shape:
         return value
     call.require(
+        len(value.shape) == len(shape),
+        f"adds values of shapes {value.shape} and {shape}, so that the batch axis of one meets "
+        "an axis of the other",
+        "reshape the smaller one to as many axes",
+    )
+    call.require(
         broadcasts(value.shape, shape),
         f"adds values of shapes {value.shape} and {shape}",
     )

@@ -233,6 +233,16 @@ def test_a_constant_of_the_name_of_a_value_is_an_obstacle_to_check_too(tmp_path)
     assert "reads nothing that depends" in survey.refused["sum"].problem
 
 
+def test_values_of_which_one_has_more_axes_so_that_samples_would_meet():
+    error = refused(
+        """net (float[N, 3, 2, 2] x) => (float[A, 3, B, 3] y) {
+            p = GlobalAveragePool (x)  f = Flatten (p)  [sum] y = Add (p, f) }"""
+    )
+
+    assert error.node == "sum"
+    assert "batch axis" in error.problem
+
+
 def test_an_unused_function_that_calls_itself():
     model = unchecked("net (float[N, 4] x) => (float[N, 4] y) { [act] y = Relu (x) }")
     function = onnx.helper.make_function(

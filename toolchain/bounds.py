@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.ir.ann import Conv, Dense, Input
+from toolchain.ir.ann import Add, Conv, Dense, Input
 from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
+from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
 
@@ -57,12 +59,76 @@ def observed_sums(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Sums]:
     sums = {}
     for node, inputs, _ in sweep(graph, x):
         if isinstance(node, (Dense, Conv)):
-            (counts,) = inputs
-            raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
-            up = _largest(node, raised, 1) + _largest(node, lowered, -1)
-            down = _largest(node, raised, -1) + _largest(node, lowered, 1)
-            sums[node.name] = (down, up)
+            sums[node.name] = _largest_sums(node, *inputs)
     return sums
+
+
+class Observer:
+    """Largest sums on samples, in a network whose populations are quantized one by one.
+
+    What a population receives depends on how those before it were rounded, so each is observed
+    behind the integers of those before it.
+    """
+
+    def __init__(self, graph: Graph, x: npt.NDArray[np.generic]) -> None:
+        self._graph = graph
+        self._next = 0
+        self._values: dict[str, Floats] = {}
+        self._samples = np.asarray(x, np.float64)
+        self._last: dict[str, int] = {}
+        for place, node in enumerate(graph):
+            if not isinstance(node, (Dense, Conv, Add)):
+                self._last |= dict.fromkeys(self._sources(node), place)
+
+    def sums(self, neurons: Node, quantized: Mapping[str, Node]) -> Sums:
+        """Return the largest sums that a population receives, in the units of its layers.
+
+        Args:
+            neurons: The population; populations come in the order of the graph.
+            quantized: The nodes before it with their integers, by name.
+        """
+        self._advance(neurons, quantized)
+        layers = self._graph.layers_into(neurons)
+        return summed([_largest_sums(layer, self._values[layer.inputs[0]]) for layer in layers])
+
+    def _advance(self, until: Node, quantized: Mapping[str, Node]) -> None:
+        """Compute what is sent before ``until``, and forget what nothing reads any more."""
+        nodes = self._graph.nodes
+        while nodes[self._next] is not until:
+            node = nodes[self._next]
+            if not isinstance(node, (Dense, Conv, Add)):
+                self._values[node.name] = self._count(node, quantized)
+            for name in [n for n in self._values if self._last.get(n, 0) <= self._next]:
+                if name != node.name:
+                    del self._values[name]
+            self._next += 1
+
+    def _count(self, node: Node, quantized: Mapping[str, Node]) -> Floats:
+        if not node.inputs:
+            return count(node, self._samples)
+        layers = self._graph.layers_into(node)
+        current = quantized.get(node.name, node)
+        if not layers:
+            return count(current, *(self._values[name] for name in node.inputs))
+        parts = [
+            count(quantized.get(layer.name, layer), self._values[layer.inputs[0]])
+            for layer in layers
+        ]
+        return count(current, functools.reduce(np.add, parts))
+
+    def _sources(self, node: Node) -> tuple[str, ...]:
+        """Return what a node reads, past the layers before it."""
+        if not node.inputs:
+            return ()
+        layers = self._graph.layers_into(node)
+        return tuple(layer.inputs[0] for layer in layers) or node.inputs
+
+
+def _largest_sums(layer: Layer, counts: Floats) -> Sums:
+    raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
+    up = _largest(layer, raised, 1) + _largest(layer, lowered, -1)
+    down = _largest(layer, raised, -1) + _largest(layer, lowered, 1)
+    return down, up
 
 
 def _largest(layer: Layer, counts: Floats, sign: int) -> Floats:

@@ -6,14 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from toolchain.bounds import input_range, observed_sums, proved_sums
+from toolchain.bounds import Observer, input_range, observed_sums, proved_sums, summed
+from toolchain.errors import CompileError
 from toolchain.ir.ann import Conv, Dense, Encoding, Input, MaxPool, Rearrange
-from toolchain.ir.snn import MultiThreshold
-from toolchain.testing import chain_from
+from toolchain.ir.snn import MultiThreshold, Spiking
+from toolchain.target import TARGETS
+from toolchain.testing import chain_from, compile_network, random_branches, random_samples
 
 weights = arrays(np.int64, (3, 5), elements=st.integers(-127, 127))
 ranges = st.tuples(st.integers(-9, 0), st.integers(1, 9))
@@ -116,3 +118,31 @@ def test_silence_has_no_sums():
 
     assert not np.array(sums["conv"]).any()
     assert not np.array(sums["last"]).any()
+
+
+@settings(max_examples=30)
+@given(st.randoms())
+def test_what_is_observed_one_by_one_is_what_is_observed_at_once(random):
+    network = random_branches(random)
+    x = random_samples(network, random, 3)
+    try:
+        stages = compile_network(network, x, TARGETS["loihi2"], levels=5, lowering="temporal")
+    except CompileError:
+        assume(False)
+    graph = stages.quantized
+
+    sums, observer = observed_sums(graph, x), Observer(stages.lowered, x)
+
+    # Layers in float units, behind integers: the same counts arrive, weights differ.
+    integers = {node.name: node for node in graph}
+    whole = Observer(graph, x)
+    for neurons in graph.of_type(Spiking):
+        wanted = summed([sums[layer.name] for layer in graph.layers_into(neurons)])
+        np.testing.assert_array_equal(whole.sums(neurons, {}), wanted)
+        behind = observer.sums(stages.lowered[neurons.name], integers)
+        floats = {
+            layer.name: stages.lowered[layer.name] for layer in graph.layers_into(neurons)
+        }
+        mixed = graph.swap(*floats.values())
+        expected = observed_sums(mixed, x)
+        np.testing.assert_array_equal(behind, summed([expected[name] for name in floats]))

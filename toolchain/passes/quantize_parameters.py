@@ -14,8 +14,9 @@ can hold. From here on the network is exact.
 
 Sums are bounded for every possible input (*proved*): with counts in :math:`[0, n]`, a channel's
 current never leaves :math:`[n \sum W^-, n \sum W^+]`, in whatever order spikes arrive. Where
-that costs more than one bit of weight precision, the largest sums on the calibration samples
-with a margin take its place (*observed*), and simulators count what leaves them. The same rule
+that costs more than one bit of weight precision, the largest sums on the calibration samples,
+behind the integers of the layers before, take its place with a margin (*observed*), and
+simulators count what leaves them. The same rule
 decides whether the copies of the spatial lowering share a threshold register.
 
 The last layer has no threshold; each output takes the finest scale that fits, and the host
@@ -32,7 +33,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums, summed
+from toolchain.bounds import Layer, Observer, Sums, input_range, proved_sums, summed
 from toolchain.errors import RangeError
 from toolchain.ir.ann import Output
 from toolchain.ir.graph import Graph, Phase
@@ -51,7 +52,7 @@ from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Layers: TypeAlias = tuple[Layer, ...]
-Observation: TypeAlias = Callable[[], dict[str, Sums]]
+Observation: TypeAlias = Callable[[], Sums]
 
 _MARGIN = 1.25
 _SHRINK = 0.97
@@ -67,10 +68,10 @@ def quantize_parameters(graph: Graph, context: Context) -> Graph:
     Raises:
         RangeError: A layer fits no register even at the lowest resolution.
     """
-    quantized: list[Node] = []
-    seen = None
+    quantized: dict[str, Node] = {}
+    observer = None
     if context.calibration is not None:
-        seen = functools.cache(functools.partial(observed_sums, graph, context.calibration.x))
+        observer = Observer(graph, context.calibration.x)
     for node in graph:
         if not isinstance(node, (Spiking, Output)):
             continue
@@ -78,10 +79,12 @@ def quantize_parameters(graph: Graph, context: Context) -> Graph:
         if not layers or layers[0].weight.dtype.kind == "i":
             continue
         if isinstance(node, Spiking):
-            quantized.extend(_population(graph, layers, node, context, seen))
+            seen = functools.partial(observer.sums, node, quantized) if observer else None
+            rounded = _population(graph, layers, node, context, seen)
         else:
-            quantized.extend(_readout(graph, layers, node, context))
-    return graph.swap(*quantized) if quantized else graph
+            rounded = _readout(graph, layers, node, context)
+        quantized |= {part.name: part for part in rounded}
+    return graph.swap(*quantized.values()) if quantized else graph
 
 
 def _population(
@@ -116,7 +119,7 @@ def _chosen(fit: _Fit, target: Target, seen: Observation | None) -> tuple[str, _
     free = dataclasses.replace(fit, own_thresholds=isinstance(fit.neurons, ThresholdBank))
     bound, finest = "proved", free.finest(target) if seen is None else free.try_finest(target)
     if seen is not None and _loss(finest, free.unbounded(target)) > _LOSS_MAX:
-        fit = dataclasses.replace(fit, seen=summed([seen()[part.name] for part in fit.layers]))
+        fit = dataclasses.replace(fit, seen=seen())
         finer = dataclasses.replace(free, seen=fit.seen).finest(target)
         if _loss(finest, finer) > _LOSS_MAX:
             bound, finest = "observed", finer

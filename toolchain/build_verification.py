@@ -242,7 +242,7 @@ class _Build:
 
     def _compiled_again(self) -> Stages:
         model = self.options.model
-        if read_model(model).sha256 != self.sha256:
+        if read_model(model, self.options.limits).sha256 != self.sha256:
             raise InputDataError(f"{str(model)!r} is not the model that was compiled")
         return compile_stages(self.options)
 

@@ -20,6 +20,8 @@ from typing import TypeAlias
 
 from toolchain import __version__
 from toolchain.commands.console import (
+    MODEL_LIMITS,
+    add_limits,
     comma_separated,
     progress_shown,
     registered,
@@ -40,9 +42,7 @@ COMMANDS = {
 """What ``snn-compile NAME`` does, by name."""
 
 _LIMITS = (
-    ("--max-bytes", 2**31 - 1, "largest model, with its weights"),
-    ("--max-nodes", 20_000, "nodes of the model"),
-    ("--max-elements", 2**27, "elements of all values of one sample together"),
+    *MODEL_LIMITS,
     ("--max-seconds", 3600, "time that all of it may take"),
 )
 """What a stranger's file may ask for; a test compares the defaults with the pipeline's."""
@@ -166,9 +166,7 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="folder of the build, replaced as a whole (default: build/MODEL-TARGET)",
     )
-    for option, largest, what in _LIMITS:
-        about = f"{what} (default: {largest})"
-        add(option, type=_above_zero, default=largest, metavar="N", help=about)
+    add_limits(parser, _LIMITS)
     add("--dump-after", metavar="PASS", help="print the network as it is after this pass")
     add("--json", action="store_true", help="print report.json instead of the summary")
     add("--quiet", action="store_true", help="print nothing but errors")
@@ -180,12 +178,6 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
 def _commands() -> str:
     lines = [f"  {name:8} {purpose}" for name, purpose in COMMANDS.items()]
     return "\n".join(["commands, each with a --help of its own:", *lines])
-
-
-def _above_zero(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is no number above 0")
-    return int(word)
 
 
 def _levels(word: str) -> int | None:

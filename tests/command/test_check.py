@@ -12,6 +12,9 @@ import pytest
 from toolchain.checking import check_model
 from toolchain.cli import main
 from toolchain.frontend.testing import import_proto, run_onnxruntime, text_model
+from toolchain.ir.ann import MaxPool, Relu
+from toolchain.ir.graph import Phase
+from toolchain.ir.verify import ALLOWED
 
 CONVOLUTIONS = """
 net (float[N, 1, 6, 6] x) => (float[N, 3] y) {
@@ -247,47 +250,57 @@ def test_a_smooth_operator_inside_the_network_is_blamed_itself(checked):
     assert verdicts(found)["second"] == "on chip"
 
 
-def test_what_preparation_leaves_over_is_named_by_its_onnx_node(checked):
+@pytest.fixture
+def forbid(monkeypatch):
+    """Return a function that forbids a primitive behind preparation."""
+
+    def forbid(kind):
+        rest = tuple(other for other in ALLOWED[Phase.PREPARE] if other is not kind)
+        monkeypatch.setitem(ALLOWED, Phase.PREPARE, rest)
+
+    return forbid
+
+
+def test_what_preparation_leaves_over_is_named_by_its_onnx_node(checked, forbid):
+    forbid(Relu)
+
     code, found = checked(
-        """net (float[N, 1, 4, 4] x) => (float[N, 1, 3, 3] y) {
-            [first] a = Conv <kernel_shape = [1, 1]> (x, w1)
+        """net (float[N, 4] x) => (float[N, 3] y) {
+            [first] a = Gemm(x, w1)
             [act] b = Relu(a)
-            [uneven] c = Mul(b, s)
-            [second] d = Conv <kernel_shape = [1, 1]> (c, w1)
-            [act2] e = Relu(d)
-            [uneven2] f = Mul(e, s)
-            [last] y = Conv <kernel_shape = [2, 2]> (f, w2)
+            [second] c = Gemm(b, w2)
+            [act2] d = Relu(c)
+            [last] y = Gemm(d, w3)
         }""",
-        w1=np.ones((1, 1, 1, 1), np.float32),
-        w2=np.ones((1, 1, 2, 2), np.float32),
-        s=np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4),
+        **weights_of_obstacles(),
     )
 
     assert code == 4
     stopped = [(obstacle["stage"], obstacle["node"]) for obstacle in found["obstacles"]]
-    assert stopped == [("verify", "uneven"), ("verify", "uneven2")]
+    assert stopped == [("verify", "act"), ("verify", "act2")]
     assert [name for name, verdict in verdicts(found).items() if verdict != "on chip"] == [
-        "uneven", "uneven2"
+        "act", "act2"
     ]  # fmt: skip
     assert found["capacity"] is None
 
 
-def test_behind_a_refused_activation_preparation_is_looked_at_too(checked):
+def test_behind_a_refused_activation_preparation_is_looked_at_too(checked, forbid):
+    forbid(MaxPool)
+
     _, found = checked(
-        """net (float[N, 1, 4, 4] x) => (float[N, 1, 4, 4] y) {
+        """net (float[N, 1, 4, 4] x) => (float[N, 1, 2, 2] y) {
             [first] a = Conv <kernel_shape = [1, 1]> (x, w)
             [curve] b = Mish(a)
             [second] c = Conv <kernel_shape = [1, 1]> (b, w)
             [act] d = Relu(c)
-            [uneven] e = Mul(d, s)
+            [pool] e = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (d)
             [last] y = Conv <kernel_shape = [1, 1]> (e, w)
         }""",
         w=np.ones((1, 1, 1, 1), np.float32),
-        s=np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4),
     )
 
     stopped = {obstacle["node"]: obstacle["stage"] for obstacle in found["obstacles"]}
-    assert stopped == {"curve": "import", "uneven": "verify"}
+    assert stopped == {"curve": "import", "pool": "verify"}
     assert verdicts(found)["first"] == verdicts(found)["last"] == "on chip"
     assert found["notes"][0].startswith("behind the import, rectifiers stood in")
     assert found["capacity"] is None
@@ -463,6 +476,18 @@ def test_an_input_without_a_fixed_shape_is_refused(workplace):
     workplace.save_model("net (float[N, M] x) => (float[N, M] y) { y = Relu(x) }")
 
     assert "need a fixed length" in workplace.refusal("check", "net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("--max-nodes", "has 3 nodes; 2 are read"),
+        ("--max-bytes", "up to 2 are supported"),
+        ("--max-elements", "2 elements are supported"),
+    ],
+)
+def test_a_model_beyond_a_limit_is_refused(workplace, option, problem):
+    assert problem in workplace.refusal("check", "net.onnx", option, "2")
 
 
 def test_an_unknown_target_is_refused(workplace):

@@ -17,6 +17,7 @@ from toolchain.frontend.survey import Survey, survey_model
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.verify import phase_problems
+from toolchain.limits import DEFAULT, Limits
 from toolchain.rewriting import Context, run_phase
 from toolchain.target import TARGETS, Target
 
@@ -28,20 +29,23 @@ _BEHIND_IMPORT = "stages behind the import were not reached, and may stop more n
 _STOOD_IN = "behind the import, rectifiers stood in for what it refuses, to look at the rest"
 
 
-def check_model(path: Path, *, target: str = "loihi2", levels: int = 15) -> Check:
+def check_model(
+    path: Path, *, target: str = "loihi2", levels: int = 15, limits: Limits = DEFAULT
+) -> Check:
     """Tell whether a model compiles, and what becomes of each of its nodes.
 
     Args:
         path: Of the model; weights may be in files in the same folder.
         target: Name of a target.
         levels: Largest spike count of a neuron.
+        limits: On the size of the model.
 
     Raises:
         ImportModelError: It is no model that can be read, or its input has no fixed shape.
         UnknownNameError: There is no such target.
     """
     chip = TARGETS[target]
-    survey = survey_model(path)
+    survey = survey_model(path, limits)
     prepared, problems = _prepared(survey, chip, levels)
     held = survey.nodes if prepared is None else prepared.nodes
     written = _written(path)

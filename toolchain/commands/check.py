@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.commands.console import registered, show, show_rich
+from toolchain.commands.console import above_zero, add_limits, registered, show, show_rich
 from toolchain.exit_codes import DONE, STOPPED
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--target", default="loihi2", metavar="NAME", help=known)
     add(
         "--levels",
-        type=_levels,
+        type=above_zero,
         default=15,
         metavar="N",
         help="largest spike count of a neuron per window (default: 15)",
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="OUT.onnx",
         help="write a copy of the model whose nodes carry the verdicts, for Netron",
     )
+    add_limits(parser)
     add("--json", action="store_true", help="print one JSON document")
     return parser
 
@@ -62,8 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, print what was found, write what was asked for and return the exit code."""
     from toolchain.checking import check_model
     from toolchain.checking.tagging import write_tagged
+    from toolchain.limits import Limits
 
-    check = check_model(arguments.model, target=arguments.target, levels=arguments.levels)
+    check = check_model(
+        arguments.model,
+        target=arguments.target,
+        levels=arguments.levels,
+        limits=Limits(
+            model_bytes=arguments.max_bytes,
+            nodes=arguments.max_nodes,
+            elements=arguments.max_elements,
+        ),
+    )
     if arguments.tagged is not None:
         write_tagged(check, arguments.model, arguments.tagged)
     if arguments.json:
@@ -155,9 +166,3 @@ def _capacity(capacity: Capacity) -> Iterator[str]:
         f"{capacity.connections:,} connections, at most {capacity.fan_in:,} into one unit "
         "(without copies)"
     )
-
-
-def _levels(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number above 0")
-    return int(word)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Progress: TypeAlias = Callable[[str, int, int], None]
+
+MODEL_LIMITS = (
+    ("--max-bytes", 2**31 - 1, "largest model, with its weights"),
+    ("--max-nodes", 20_000, "nodes of the model"),
+    ("--max-elements", 2**27, "elements of all values of one sample together"),
+)
+"""What a stranger's model may ask for; a test compares the defaults with the frontend's."""
 
 
 def show(text: str, stream: TextIO | None = None) -> None:
@@ -71,3 +78,19 @@ def comma_separated(word: str) -> tuple[str, ...]:
     if "" in names:
         raise argparse.ArgumentTypeError(f"{word!r} is not a list of names")
     return names
+
+
+def add_limits(
+    parser: argparse.ArgumentParser, limits: Sequence[tuple[str, int, str]] = MODEL_LIMITS
+) -> None:
+    """Let a command ask for limits, each an option with its default and what it limits."""
+    for option, largest, what in limits:
+        about = f"{what} (default: {largest})"
+        parser.add_argument(option, type=above_zero, default=largest, metavar="N", help=about)
+
+
+def above_zero(word: str) -> int:
+    """Read a whole number above 0."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number above 0")
+    return int(word)

@@ -159,6 +159,17 @@ def inception_with_averages(write):
     return write.head(write.concat(write.conv_norm_relu(x, 3, 1), pooled))
 
 
+def shufflenet_that_averages(write):
+    """The first shufflenet where the size changes: an average joined, then rectified."""
+    x = write.conv_norm_relu(write.input(3, 8, 8), 4)
+    inner = write.norm(write.conv(x, 4, group=4, bias=False, strides=[2, 2]))
+    inner = write.norm(write.conv(inner, 6, 1, bias=False))
+    pooled = write.pool(x, 3, 2, "AveragePool", pads=[1] * 4)
+    x = write.relu(write.concat(pooled, inner))
+    inner = write.norm(write.conv(write.conv_norm_relu(x, 4, 1), 10, 1, bias=False))
+    return write.head(write.relu(write.node("Add", x, inner)))
+
+
 def densenet(write):
     """Huang et al. 2017: each layer normalizes and rectifies all that came before it."""
     x = write.conv(write.input(3, 8, 8), 4, bias=False)
@@ -262,7 +273,9 @@ NETWORKS = (
     squeezenet,
     shufflenet,
     shufflenet_v2,
+    shufflenet_that_averages,
     inception,
+    inception_with_averages,
     densenet,
     u_net,
     u_net_that_repeats,

@@ -49,8 +49,8 @@ ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
 }
 
 _HINTS = {
-    Affine: "scale all positions of a channel alike (an average pool with padding: "
-    "count_include_pad=1), or put the normalization directly before or after a layer",
+    Affine: "scale all positions of a channel alike, or put the normalization directly before "
+    "or after a layer",
     HostOp: "keep it at the end of the model, where the host runs it",
     SumPool: "use a pool whose windows cover its input exactly",
     MaxPool: "pool behind an activation",

@@ -46,7 +46,7 @@ def _compose(graph: Graph, skip: Node) -> Graph:
     if isinstance(user, SumPool):
         return graph.exchange(skip.name)
     if isinstance(user, Conv) and isinstance(skip, Conv):
-        return _absorbed(graph, skip, _into_convolution(user, skip))
+        return _absorbed(graph, skip, into_convolution(user, skip))
     if isinstance(user, Dense) and isinstance(skip, Dense):
         weight = user.weight @ skip.weight
         return _absorbed(graph, skip, dataclasses.replace(user, weight=weight))
@@ -62,7 +62,13 @@ def _absorbed(graph: Graph, skip: Node, user: Node) -> Graph:
     return graph.swap(user).bypass(skip.name)
 
 
-def _into_convolution(user: Conv, skip: Conv) -> Conv:
+def into_convolution(user: Conv, skip: Conv) -> Conv:
+    """Return the convolution that does both, of one that has a group for each channel.
+
+    Args:
+        user: Reads ``skip``.
+        skip: With a kernel of one element, a stride of 1 and no bias or padding.
+    """
     channels, reads = skip.weight.shape[:2]
     scale = skip.weight.reshape(user.groups, 1, channels // user.groups, reads, 1, 1)
     rows, columns, *kernel = user.weight.shape

@@ -82,7 +82,9 @@ def _unless_plain(order: IndexArray | None, size: int) -> IndexArray | None:
 def _keeps_all(node: Rearrange, shape: Shape) -> bool:
     """Tell whether every value of ``shape`` is read once."""
     size = int(np.prod(shape))
-    return node.order is None or np.array_equal(np.sort(node.order.ravel()), np.arange(size))
+    if node.order is None or node.order.size != size:
+        return node.order is None
+    return np.array_equal(np.sort(node.order.ravel()), np.arange(size))
 
 
 def _channels(node: Rearrange, shape: Shape) -> IndexArray | None:

@@ -288,8 +288,8 @@ def test_a_scale_of_every_position_is_left_between_convolutions_and_refused():
     assert str(error.value) == (
         "verify at 'affine': Affine is left after prepare; what may be is Input, Output, "
         "Dense, Conv, Add, Rearrange, MaxPool, Relu, Staircase, LmHt\n"
-        "  hint: scale all positions of a channel alike (an average pool with padding: "
-        "count_include_pad=1), or put the normalization directly before or after a layer"
+        "  hint: scale all positions of a channel alike, or put the normalization directly "
+        "before or after a layer"
     )
 
 

@@ -106,6 +106,8 @@ class _Kept(Demand):
         initial = np.broadcast_to(np.asarray(neurons.initial).ravel(), self.threshold.shape)
         start = np.floor(initial * self.threshold).astype(np.int64)
         bias = self.constant - start[:, None]
+        if np.array_equal(bias, np.broadcast_to(bias[:, :1], bias.shape)):
+            bias = bias[:, :1]
         bias = bias.reshape(per_channel if bias.shape[1] == 1 else shape)
         biases = [bias, *(np.zeros((), np.int64) for _ in layers[1:])]
         parts = zip(layers, self.weights, biases, strict=True)

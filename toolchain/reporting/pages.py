@@ -75,8 +75,8 @@ from version to version; new ones may be added. What is not known is `null`.
 | 130 | Interrupted from the keyboard; nothing was written. |
 
 The file in the build folder has three keys more than what is printed: `written_by`, the version
-that wrote the build, `manifest`, the names of all its files, and `sha256`, the digest of each of
-them but the report.
+that wrote the build, `manifest`, the names of all its files, and `sha256`, the digest of each
+of them but the report.
 
 Spikes, operations and saturations are *counted* in a simulator that equals Lava's fixed-point
 models. Energy is *modelled* from these counts. Nothing is measured on a chip.

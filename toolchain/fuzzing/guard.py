@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import tempfile
@@ -128,6 +129,7 @@ def _serve(
 ) -> None:
     """Run the cases that are asked for, in the process of their own."""
     warnings.simplefilter("ignore")
+    _use_few_processors()
     with Path(folder, "trace").open("w+b") as trace, Path(os.devnull).open("wb") as null:
         faulthandler.enable(trace)
         os.dup2(null.fileno(), 1)
@@ -225,6 +227,16 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
     """Tell whether a file is opened to be written, from the arguments of the event."""
     flags = arguments[2]
     return bool(isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+
+def _use_few_processors() -> None:
+    """Run on two processors: libraries reserve address space for a thread on each they see."""
+    if sys.platform.startswith("linux"):
+        known = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, random.sample(known, min(len(known), _PROCESSORS)))
+
+
+_PROCESSORS = 2
 
 
 def _limit_memory(more: int | None) -> None:

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from targets.simulator._fan_out import fan_out
 from targets.simulator._layout import from_rows
 from targets.twin.layout import Layout
-from targets.twin.network import emit_limit, fired_value
+from targets.twin.network import fired_value
+from targets.twin.windowed import emit_limit
 from targets.twin.writer import ModelWriter
 from toolchain.ir.ann import MaxPool
 from toolchain.ir.graph import Graph
@@ -170,7 +171,7 @@ def emit_census(writer: ModelWriter, layout: Layout, census: Census) -> str:
     value = layout.values[census.node]
     if isinstance(node, Spiking) and layout.is_limited_late(node):
         value = fired_value(layout, node)
-        emit_limit(writer, value, f"{name}/limited", node)
+        emit_limit(writer, value, f"{name}/limited", node.levels)
         value = f"{name}/limited"
     if len(layout.graph.shapes[census.node]) == 3:
         value = writer.add("Transpose", [value], f"{name}/last", perm=[0, 2, 3, 1])

@@ -27,7 +27,7 @@ from toolchain.ir.convolution import output_size
 from toolchain.ir.node import Array, IndexArray
 
 WEIGHT_MAX = 127
-_COST_MAX, _COST_OF_FLOATS = 4, 256
+_COST_MAX, _COST_OF_FLOATS = 4, 1024
 """How many times the multiplications the joined layer may have until float32 is as fast, which
 has to divide and to round each sum, too: as long as so many multiplications take."""
 

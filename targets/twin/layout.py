@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from targets.twin.ends import input_signal
-from targets.twin.quantized import Quantized, quantize
-from targets.twin.signals import BYTE_MAX, Signal
+from targets.twin.quantized import Quantized
+from targets.twin.signals import Signal
+from targets.twin.windowed import Windowed, form_of
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Input, MaxPool, Rearrange
 from toolchain.ir.graph import Graph
@@ -23,13 +24,13 @@ class Layout:
         graph: After `Phase.QUANTIZE`.
         values: Name in the model of every node's output.
         signals: What inputs, populations, pools and rearrangements send, by node.
-        forms: Every population as one quantized layer, or why it is written as plain sums.
+        forms: Every population as quantized layers, or why it is written as plain sums.
     """
 
     graph: Graph
     values: Mapping[str, str]
     signals: Mapping[str, Signal]
-    forms: Mapping[str, Quantized | str]
+    forms: Mapping[str, Quantized | Windowed | str]
 
     def layers_into(self, node: Node) -> tuple[tuple[Layer, ...], tuple[Signal, ...]]:
         """Return the layers that ``node`` sums, and what each of them reads."""
@@ -57,7 +58,7 @@ def lay_out(
     """
     values = {node.name: f"{number}/{node.name}" for number, node in enumerate(graph)}
     signals: dict[str, Signal] = {}
-    forms: dict[str, Quantized | str] = {}
+    forms: dict[str, Quantized | Windowed | str] = {}
     layout = Layout(graph, values, signals, forms)
     for node in graph:
         if isinstance(node, Input):
@@ -66,7 +67,7 @@ def lay_out(
             if node.name in exact_sums:
                 forms[node.name] = "asked for"
             elif only in (None, node.name):
-                forms[node.name] = quantize(node, *layout.layers_into(node))
+                forms[node.name] = form_of(node, *layout.layers_into(node))
             shape = graph.shapes[node.name]
             signals[node.name] = Signal(values[node.name], shape, 0, node.levels)
         elif isinstance(node, (MaxPool, Rearrange)):
@@ -74,8 +75,3 @@ def lay_out(
             shape = graph.shapes[node.name]
             signals[node.name] = Signal(values[node.name], shape, read.low, read.high)
     return layout
-
-
-def needs_limit(node: Spiking) -> bool:
-    """Tell whether bytes go beyond the highest level."""
-    return node.levels < BYTE_MAX

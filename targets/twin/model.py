@@ -13,7 +13,7 @@ from targets.twin.activity import Census, emit_census
 from targets.twin.ends import emit_input, emit_output, signal_type
 from targets.twin.layout import Layout
 from targets.twin.network import emit_network, entry_signal, fired_value
-from targets.twin.quantized import Quantized
+from targets.twin.windowed import Windowed
 from targets.twin.writer import ModelWriter, batch_of
 from toolchain import __version__
 from toolchain.ir.snn import Spiking
@@ -91,11 +91,13 @@ def _note(layout: Layout, node: Spiking) -> dict[str, Any]:
         "name": node.name,
         "counts": fired_value(layout, node),
         "levels": node.levels,
-        "form": "bytes" if isinstance(form, Quantized) else "sums",
+        "form": "sums" if isinstance(form, str) else "bytes",
     }
     if isinstance(form, str):
         return note | {"why": form}
+    parts = form.windows if isinstance(form, Windowed) else (form,)
+    largest_pair = max(part.largest_pair for part in parts)
     return note | {
-        "largest_sum": form.largest,
-        "needs_dot_product_instructions": form.largest_pair > np.iinfo(np.int16).max,
+        "largest_sum": max(part.largest for part in parts),
+        "needs_dot_product_instructions": largest_pair > np.iinfo(np.int16).max,
     }

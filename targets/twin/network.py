@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from targets.twin.ends import emit_order
-from targets.twin.layout import Layout, needs_limit
+from targets.twin.layout import Layout
 from targets.twin.quantized import Quantized, emit_quantized
 from targets.twin.signals import Signal
 from targets.twin.sums import (
@@ -16,6 +16,7 @@ from targets.twin.sums import (
     largest_sum,
     pads,
 )
+from targets.twin.windowed import Windowed, emit_limit, emit_windows
 from targets.twin.writer import ModelWriter
 from toolchain.ir.ann import MaxPool, Rearrange
 from toolchain.ir.node import Node
@@ -51,21 +52,14 @@ def emit_population(writer: ModelWriter, layout: Layout, node: Spiking) -> None:
     if isinstance(form, Quantized):
         emit_quantized(writer, form, signals, name)
         if not layout.is_limited_late(node):
-            emit_limit(writer, f"{name}/fired", name, node)
+            emit_limit(writer, f"{name}/fired", name, node.levels)
+    elif isinstance(form, Windowed):
+        emit_windows(writer, form, node, signals, name)
     else:
         total = emit_sum(
             writer, name, layers, signals, largest_potential(node, layers, signals)
         )
         emit_counts(writer, node, total, name)
-
-
-def emit_limit(writer: ModelWriter, source: str, name: str, node: Spiking) -> None:
-    """Write bytes that saturate at 255 as counts of at most the highest level."""
-    if needs_limit(node):
-        limits = [writer.shared(limit, np.uint8) for limit in (0, node.levels)]
-        writer.add("Clip", [source, *limits], name)
-    else:
-        writer.add("Identity", [source], name)
 
 
 def fired_value(layout: Layout, node: Spiking) -> str:
@@ -88,7 +82,7 @@ def _emit_pool(writer: ModelWriter, layout: Layout, node: MaxPool) -> None:
         pads=pads(node.padding),
     )
     if is_late and isinstance(source, Spiking):
-        emit_limit(writer, pooled, name, source)
+        emit_limit(writer, pooled, name, source.levels)
 
 
 def entry_signal(layout: Layout) -> Signal:

@@ -61,8 +61,6 @@ def quantize(
     """Return a population as one quantized layer, or why it cannot be one."""
     if neurons.levels > BYTE_MAX:
         return f"{neurons.levels} levels, and a byte counts to {BYTE_MAX}"
-    if neurons.windows > 1 and np.any(neurons.lateral):
-        return "windows inhibit one another"
     if not all(signal.is_bytes for signal in signals):
         return "inputs of more than 8 bits"
     if len({type(layer) for layer in layers}) > 1 or len({s.zero_point for s in signals}) > 1:

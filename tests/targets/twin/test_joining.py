@@ -129,9 +129,9 @@ def test_sizes_that_differ_are_not_joined():
 
 
 def test_what_would_cost_more_than_float32_is_not_joined():
-    wide = Conv(name="c", weight=np.full((8, 8, 1, 1), 127 * 40))
+    wide = Conv(name="c", weight=np.full((64, 64, 1, 1), 127 * 40))
 
-    assert join([wide], [Signal("a", (8, 4, 4), 0, 255)]) is None
+    assert join([wide], [Signal("a", (64, 4, 4), 0, 255)]) is None
 
 
 def test_channels_that_are_joined_one_by_one_are_read_in_blocks():

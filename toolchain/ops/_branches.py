@@ -34,14 +34,20 @@ def aligned(call: Call, values: Sequence[Value]) -> tuple[list[str], tuple[int, 
     return [call.plain(value, as_planes(value.shape)) for value in values], (0, 1, 2)
 
 
-def added(call: Call, values: Sequence[Value]) -> Value:
-    """Return the sum of values, the smaller ones repeated to ``call.output_shape``."""
+def added(call: Call, values: Sequence[Value], *, suffix: str = "") -> Value:
+    """Return the sum of values, the smaller ones repeated to ``call.output_shape``.
+
+    Args:
+        call: That adds them.
+        values: One or more.
+        suffix: Of the node's name, where a call makes several.
+    """
     shape = call.output_shape
     values = [_repeated(call, *place, shape) for place in enumerate(values, 1)]
     if len(values) == 1:
         return call.pass_on(values[0])
     nodes, axes = aligned(call, values)
-    node = call.emit(Add, *nodes)
+    node = call.emit(Add, *nodes, suffix=suffix)
     return Value(node, shape) if axes is None else call.view(node, axes, shape)
 
 

@@ -42,6 +42,24 @@ def moved(
     return value.moved_to(node)
 
 
+def at_least(call: Call, value: Value, low: Array) -> Value:
+    """Return ``max(value, low)``; ``low`` broadcasts to the ONNX value with its batch axis."""
+    if not np.any(low):
+        return rectified(call, value)
+    limit = call.beside(value, low)
+    above = call.emit(Affine, value.node, suffix="above", shift=-limit)
+    rest = rectified(call, value.moved_to(above), suffix="rest")
+    return value.moved_to(call.emit(Affine, rest.node, shift=limit))
+
+
+def at_most(call: Call, value: Value, high: Array) -> Value:
+    """Return ``min(value, high)``; ``high`` broadcasts as ``low`` of `at_least` does."""
+    limit, flip = call.beside(value, high), np.array(-1.0)
+    below = call.emit(Affine, value.node, suffix="below", scale=flip, shift=limit)
+    rest = rectified(call, value.moved_to(below), suffix="rest")
+    return value.moved_to(call.emit(Affine, rest.node, scale=flip, shift=limit))
+
+
 def two_slopes(call: Call, negative: Array) -> Value:
     """Return ``max(x, 0) + negative * min(x, 0)``: two populations, one for each sign.
 

@@ -14,6 +14,7 @@ from toolchain.ir.ann import Padding, Pair
 from toolchain.ir.convolution import output_size
 from toolchain.ir.node import Shape
 from toolchain.ops._call import Call, as_planes
+from toolchain.ops._layout import Value
 
 _LARGEST_PLANE = 2**27
 _AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
@@ -123,6 +124,34 @@ def read_pool_windows(call: Call, shape: Shape) -> Windows:
         "use ceil_mode=0, with pads where needed",
     )
     return windows
+
+
+def read_reduction(call: Call, value: Value) -> tuple[str, Pair, tuple[int, ...]]:
+    """Return the one window of each channel that a reduction over spatial axes is.
+
+    Args:
+        call: Of the reduction.
+        value: What it reduces.
+
+    Returns:
+        Name of a node with output ``(C, H, W)``; the window; and the node's axis that each axis
+        of the value is, as `Call.spatial` has it.
+    """
+    rank = len(value.shape) + 1
+    call.integer("noop_with_empty_axes", 0)
+    axes = call.axes(1, rank) or tuple(range(rank))
+    call.integer("keepdims", 1)  # the inferred output shape says it
+    call.require(
+        0 not in axes and rank in (3, 4) and len(set(axes)) < rank - 1,
+        f"reduces axes {sorted(axes)} of {rank}; spatial axes of (batch, C, H, W) or "
+        "(batch, C, L) are supported, but not all with the channels",
+        "reduce the spatial axes only",
+    )
+    reduced = tuple(axis - 1 for axis in axes)
+    node, where = call.spatial(value, reduced)
+    covered = {where[2 * axis if rank == 3 else axis] for axis in reduced}
+    shape = call.builder.shape(node)
+    return node, (shape[1] if 1 in covered else 1, shape[2] if 2 in covered else 1), where
 
 
 def _sides(

@@ -11,7 +11,7 @@ from toolchain.ir.node import Shape
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import as_planes
 from toolchain.ops._layout import compressed
-from toolchain.ops._windows import Windows, read_pool_windows
+from toolchain.ops._windows import Windows, read_pool_windows, read_reduction
 
 
 @IMPORTERS.register("AveragePool")
@@ -71,24 +71,21 @@ def import_reduce_mean(call: Call) -> Value:
       first or last.
     """
     value = call.value()
-    rank = len(value.shape) + 1
-    call.integer("noop_with_empty_axes", 0)
-    axes = call.axes(1, rank) or tuple(range(rank))
-    call.integer("keepdims", 1)  # the inferred output shape says it
-    call.require(
-        0 not in axes and rank in (3, 4) and len(set(axes)) < rank - 1,
-        f"averages axes {sorted(axes)} of {rank}; spatial axes of (batch, C, H, W) or "
-        "(batch, C, L) are supported, but not all with the channels",
-        "average the spatial axes only",
-    )
-    reduced = tuple(axis - 1 for axis in axes)
-    node, where = call.spatial(value, reduced)
-    wide = [2 * axis if rank == 3 else axis for axis in reduced]
-    covered = {where[axis] for axis in wide}
-    shape = call.builder.shape(node)
-    kernel = (shape[1] if 1 in covered else 1, shape[2] if 2 in covered else 1)
+    node, kernel, where = read_reduction(call, value)
     mean = _average(call, node, kernel, (1, 1), np.array(kernel[0] * kernel[1]))
     return call.view(mean, where, call.output_shape)
+
+
+@IMPORTERS.register("ReduceSum")
+@versions(1, 11, 13)
+def import_reduce_sum(call: Call) -> Value:
+    """Becomes a sum over windows that cover the reduced axes.
+
+    - Axes as for `ReduceMean`.
+    """
+    node, kernel, where = read_reduction(call, call.value())
+    total = call.emit(SumPool, node, kernel=kernel, stride=(1, 1))
+    return call.view(total, where, call.output_shape)
 
 
 def _average(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from toolchain.ir.ann import Concat
+import numpy as np
+
+from toolchain.ir.ann import Affine, Concat
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._branches import added, aligned
 
@@ -15,6 +17,21 @@ def import_sum(call: Call) -> Value:
     - No operand is a constant.
     """
     return added(call, [call.value(position) for position in range(len(call.inputs))])
+
+
+@IMPORTERS.register("Mean")
+@versions(6, 8, 13)
+def import_mean(call: Call) -> Value:
+    """Becomes a sum and a scale.
+
+    - No operand is a constant.
+    """
+    values = [call.value(position) for position in range(len(call.inputs))]
+    if len(values) == 1:
+        return call.pass_on(values[0])
+    total = added(call, values, suffix="sum")
+    scale = np.array(1 / len(values))
+    return total.moved_to(call.emit(Affine, total.node, scale=scale))
 
 
 @IMPORTERS.register("Concat")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolchain.ir.ann import MaxPool, Relu, SumPool
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import as_planes
-from toolchain.ops._windows import Windows, read_pool_windows
+from toolchain.ops._windows import Windows, read_pool_windows, read_reduction
 
 
 @IMPORTERS.register("MaxPool")
@@ -64,3 +64,15 @@ def import_global_max_pool(call: Call) -> Value:
         MaxPool, call.plain(value, shape), kernel=(shape[1], shape[2]), stride=(1, 1)
     )
     return Value(node, call.output_shape)
+
+
+@IMPORTERS.register("ReduceMax")
+@versions(1, 11, 12, 13, 18, 20)
+def import_reduce_max(call: Call) -> Value:
+    """Becomes a max pool with one window.
+
+    - Axes as for `ReduceMean`.
+    """
+    node, kernel, where = read_reduction(call, call.compared_value())
+    largest = call.emit(MaxPool, node, kernel=kernel, stride=(1, 1))
+    return call.view(largest, where, call.output_shape)

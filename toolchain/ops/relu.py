@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from toolchain.ops import IMPORTERS, Call, Value, versions
-from toolchain.ops._rectifiers import moved, rectified
+from toolchain.ops._rectifiers import at_least, at_most, moved, rectified
 from toolchain.ops._steps import emit_staircase, holds_whole_numbers
 
 
@@ -23,7 +23,7 @@ def import_relu(call: Call) -> Value:
 def import_clip(call: Call) -> Value:
     """Becomes what `Relu` becomes; neurons that saturate at the upper limit.
 
-    - `min` and `max` are finite, or `min` is 0.
+    - `min` is below `max`.
     - Whole limits of whole numbers may be any: those of a quantizer.
     """
     low, high = _bound(call, 1, "min", -np.inf), _bound(call, 2, "max", np.inf)
@@ -35,11 +35,15 @@ def import_clip(call: Call) -> Value:
     if low == 0 and high >= largest:
         return rectified(call)
     call.require(
-        -largest < low < high < largest,
-        f"limits its input to {low:g}..{high:g}; 0 without upper limit, or two limits, are "
-        "supported",
+        low < high and low < largest and high > -largest,
+        f"limits its input to {low:g}..{high:g}; a lower limit must be below the upper one",
         "train with Relu or ReLU6",
     )
+    if high >= largest:
+        has_none = low <= -largest
+        return call.pass_on(value) if has_none else at_least(call, call.value(), np.array(low))
+    if low <= -largest:
+        return at_most(call, call.value(), np.array(high))
     if low == 0:
         return rectified(call, maximum=high)
     shifted = moved(call, call.value(), shift=-low, suffix="above")

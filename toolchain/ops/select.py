@@ -167,5 +167,37 @@ def import_space_to_depth(call: Call) -> Value:
     return taken(call, value, index.reshape(call.output_shape))
 
 
+@IMPORTERS.register("Expand")
+@versions(8, 13)
+def import_expand(call: Call) -> Value:
+    """Repeats values: relay neurons, or the pixels of the sample.
+
+    - `shape` is a constant and keeps the batch axis and the number of axes.
+    """
+    value, shape = call.compared_value(), call.output_shape
+    call.require(
+        len(shape) == len(value.shape),
+        f"makes {len(shape) + 1} axes of {len(value.shape) + 1}; the number must stay",
+        _BATCH,
+    )
+    if value.shape == shape:
+        return call.pass_on(value)
+    return taken(call, value, np.broadcast_to(_indices(value), shape))
+
+
+@IMPORTERS.register("Tile")
+@versions(6, 13)
+def import_tile(call: Call) -> Value:
+    """Repeats values: relay neurons, or the pixels of the sample.
+
+    - `repeats` is a constant; the batch axis is not repeated.
+    """
+    value = call.compared_value()
+    repeats = [new // old for new, old in zip(call.output_shape, value.shape, strict=True)]
+    if call.output_shape == value.shape:
+        return call.pass_on(value)
+    return taken(call, value, np.tile(_indices(value), repeats))
+
+
 def _indices(value: Value) -> IndexArray:
     return np.arange(value.size).reshape(value.shape)

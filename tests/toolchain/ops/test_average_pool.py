@@ -92,22 +92,34 @@ def test_the_global_pool_averages_all_positions(shape, out):
 
 
 @pytest.mark.parametrize("keep", [0, 1])
-@pytest.mark.parametrize("opset", [11, 18])
+@pytest.mark.parametrize(
+    ("op", "opset", "is_input"),
+    [
+        ("ReduceMean", 11, False),
+        ("ReduceMean", 18, True),
+        ("ReduceSum", 11, False),
+        ("ReduceSum", 13, True),
+        ("ReduceMax", 7, False),
+        ("ReduceMax", 13, False),
+        ("ReduceMax", 18, True),
+        ("ReduceMax", 20, True),
+    ],
+)
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [((2, 3, 4), [2, 3]), ((2, 3, 4), [-1]), ((2, 3, 4), [2]), ((2, 5), [2])],
 )
-def test_a_mean_over_spatial_axes_is_a_pool(shape, axes, keep, opset):
+def test_a_reduction_over_spatial_axes_is_a_pool(shape, axes, keep, op, opset, is_input):
     unknown = [*"NABC"[: len(shape) + 1 - (0 if keep else len(axes))]]
     call = f"<axes = {axes}, keepdims = {keep}> (x)"
-    if opset >= 18:
+    if is_input:
         call = f"<keepdims = {keep}> (x, axes)"
 
     model = import_text(
         f"net (float[N, {', '.join(map(str, shape))}] x) => (float[{', '.join(unknown)}] y) "
-        f"{{ y = ReduceMean {call} }}",
+        f"{{ y = {op} {call} }}",
         opset=opset,
-        axes=np.array(axes),
+        axes=np.array([axis % (len(shape) + 1) for axis in axes] if opset == 7 else axes),
     )
 
     assert not model.graph.of_type(Rearrange)
@@ -164,7 +176,7 @@ def test_a_mean_over_channels_last_of_the_input_rearranges_the_input():
 
 @pytest.mark.parametrize("attributes", ["axes = [0, 2]", "axes = [1, 2, 3]", "keepdims = 1"])
 def test_a_mean_over_samples_or_everything_is_refused(attributes):
-    with pytest.raises(UnsupportedOpError, match="ReduceMean averages axes") as error:
+    with pytest.raises(UnsupportedOpError, match="ReduceMean reduces axes") as error:
         import_text(
             "net (float[1, 2, 3, 4] x) => (float[N, C, H, W] y) "
             f"{{ [mean] y = ReduceMean <{attributes}> (x) }}",

@@ -123,8 +123,22 @@ def test_a_clip_with_two_limits_saturates(low, high):
     check_against_onnxruntime(model, small_integers(5, 4))
 
 
-@pytest.mark.parametrize(("low", "high"), [(-1, np.inf), (1, np.inf), (2, 2)])
-def test_other_clips_are_refused(low, high):
+@pytest.mark.parametrize(
+    ("low", "high"), [(-1, np.inf), (1, np.inf), (-np.inf, 2), (-np.inf, -1), (-np.inf, np.inf)]
+)
+def test_a_clip_with_one_limit_or_none_keeps_the_other_side(low, high):
+    model = import_text(
+        INSIDE.format("Clip (x, low, high)"),
+        w=WEIGHT,
+        low=np.array(low, np.float32),
+        high=np.array(high, np.float32),
+    )
+
+    check_against_onnxruntime(model, small_integers(5, 4))
+
+
+@pytest.mark.parametrize(("low", "high"), [(2, 2), (3, -1)])
+def test_a_clip_that_lets_nothing_pass_is_refused(low, high):
     with pytest.raises(UnsupportedOpError) as error:
         import_text(
             INSIDE.format("Clip (x, low, high)"),
@@ -134,7 +148,7 @@ def test_other_clips_are_refused(low, high):
         )
 
     assert str(error.value) == (
-        f"import at 'act': Clip limits its input to {low}..{high}; 0 without upper limit, or "
-        "two limits, are supported\n"
+        f"import at 'act': Clip limits its input to {low}..{high}; a lower limit must be below "
+        "the upper one\n"
         "  hint: train with Relu or ReLU6"
     )

@@ -19,7 +19,8 @@ class Rung:
         promise: ``reference``, ``exact``, ``within x``, ``within x, ties apart`` or ``lossy by
             design``, against the rung above it. Where the source network spikes itself, each
             population is compared on the spikes of the source before it; a tie is a spike count
-            that a rounding error of the source decides.
+            that a rounding error of the source decides. Networks that count the steps of a
+            quantized model promise ``exact, ties apart`` and ``within a level`` besides.
         status: Whether it was kept.
         samples: How many samples it ran; 0 if skipped.
         metric: Share of samples with the right answer; `None` without labels.

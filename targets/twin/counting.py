@@ -149,14 +149,16 @@ class CountingNetwork:
     ) -> list[npt.NDArray[Any]]:
         """Return outputs for all samples, chunk by chunk."""
         entry = entry_signal(self.layout)
-        fed = (x + entry.zero_point).astype(signal_type(entry))
+        shifted = x + entry.zero_point if entry.zero_point else x
+        fed = shifted.astype(signal_type(entry))
         if len(fed) < self._threads * _CHUNK_MIN:
             is_small = len(fed) * self._sample_bytes < _SHARED_BYTES
             session = sessions.single if is_small else sessions.shared
             return session.run(list(outputs), {entry.value: fed})
         chunk = min(self._chunk, -(-len(fed) // self._threads))
         chunks = [fed[start : start + chunk] for start in range(0, len(fed), chunk)]
-        found = self._pool.map(
+        run_all = self._pool.map if len(chunks) > 1 and self._threads > 1 else map
+        found = run_all(
             lambda part: sessions.single.run(list(outputs), {entry.value: part}), chunks
         )
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]

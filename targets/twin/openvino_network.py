@@ -94,7 +94,7 @@ class OpenVinoNetwork:
         self.batch = batch
         model = compiled(network(layout, batch), threads)
         self.is_in_bytes = runs_in_bytes(model)
-        self._pool = ThreadPoolExecutor(threads)
+        self._threads, self._pool = threads, ThreadPoolExecutor(threads)
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(threads):
             self._requests.put(model.create_infer_request())
@@ -104,12 +104,13 @@ class OpenVinoNetwork:
         """Return what leaves the last layer for encoded samples, a multiple of ``batch``."""
         fed = x.astype(np.uint8 if self._entry.low == 0 else np.int8)
         parts = [fed[start : start + self.batch] for start in range(0, len(fed), self.batch)]
-        return np.rint(np.concatenate(list(self._pool.map(self._run, parts)))).astype(np.int64)
+        run_all = self._pool.map if len(parts) > 1 and self._threads > 1 else map
+        return np.rint(np.concatenate(list(run_all(self._run, parts)))).astype(np.int64)
 
     def _run(self, part: npt.NDArray[Any]) -> npt.NDArray[Any]:
         request = self._requests.get()
         try:
-            return request.infer([part])[0].copy()
+            return request.infer([part], share_inputs=True, share_outputs=True)[0].copy()
         finally:
             self._requests.put(request)
 

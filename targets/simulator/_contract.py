@@ -54,6 +54,7 @@ def check_circuit(circuit: Circuit) -> None:
             raise VerifyError("the name is used twice in the circuit", node=name)
     for source in circuit.sources:
         for _, values in source.events:
+            _require_shape(values, source.shape, "an event", source.name)
             check_payloads(source, values)
     for population in circuit.populations:
         _check_population(population)

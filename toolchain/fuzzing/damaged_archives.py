@@ -103,7 +103,7 @@ def _replace(random: Random, members: Members) -> None:
 def _change(random: Random, members: Members) -> None:
     """Change numbers, the type or the shape of an array."""
     name = _any(random, members)
-    array = _loaded(members[name])
+    array = _loaded(members.get(name, b""))
     if array is None or array.dtype.kind not in "biuf":
         return
     kind = random.choice(("number", "type", "transposed", "flat", "half", "doubled", "strided"))
@@ -163,7 +163,7 @@ _BOMB_SHARE = 0.1
 
 def _scramble(random: Random, members: Members) -> None:
     name = _any(random, members)
-    members[name] = damage_bytes(random, members[name])
+    members[name] = damage_bytes(random, members.get(name, b""))
 
 
 def _retell(random: Random, members: Members) -> None:

@@ -76,9 +76,9 @@ def _is_one(value: Any, kind: Any) -> bool:
 
 
 def _is_sound(matrix: scipy.sparse.csr_matrix) -> bool:
-    """Tell whether all indices of a sparse matrix of numbers are inside of it."""
+    """Tell whether all indices of a sparse matrix of integers are inside of it."""
     try:
         matrix.check_format(full_check=True)
     except ValueError:
         return False
-    return bool(matrix.data.dtype.kind in "biuf")
+    return bool(matrix.data.dtype.kind == "i")

@@ -111,3 +111,13 @@ def test_thresholds_that_do_not_broadcast_are_refused(one_neuron):
         simulate(one_neuron(threshold=np.array([1, 2])), inputs(1), 1)
 
     assert error.value.problem == "threshold has shape (2,), which does not broadcast to (1,)"
+
+
+def test_events_of_another_shape_than_their_source_are_refused(one_neuron):
+    circuit = one_neuron()
+    source = Source(name="gate", shape=(2,), message_bits=3, events=((0, np.array([1, 1, 1])),))
+
+    with pytest.raises(VerifyError, match="an event has shape") as error:
+        simulate(replace(circuit, sources=(*circuit.sources, source)), inputs(1), 1)
+
+    assert error.value.node == "gate"

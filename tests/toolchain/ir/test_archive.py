@@ -225,6 +225,12 @@ def _floats_for_integers(content, entries):
     entries[name] = entries[name].astype(np.float32)
 
 
+def _floats_in_a_matrix(content, entries):
+    (sparse,) = (each for each in content["synapses"] if each["name"] == "xa")
+    name = sparse["weight"]["sparse"][0]["array"]
+    entries[name] = entries[name].astype(np.float64)
+
+
 def _column_outside_of_a_matrix(content, entries):
     (sparse,) = (each for each in content["synapses"] if each["name"] == "xa")
     entries[sparse["weight"]["sparse"][1]["array"]][0] = 99
@@ -240,6 +246,7 @@ def _column_outside_of_a_matrix(content, entries):
         _too_few_sizes,
         _floats_for_integers,
         _column_outside_of_a_matrix,
+        _floats_in_a_matrix,
     ],
 )
 def test_a_field_of_another_type_than_declared_is_refused(tmp_path, change):

@@ -50,6 +50,17 @@ def engine(name: str, program: Program, x: Floats, *, trace: bool = False) -> Co
     return Contender(title, len(x), lambda: run(program, inputs, trace=trace))
 
 
+def measured(program: Program, x: Floats) -> Contender:
+    """Return the count engine with all spikes and synaptic operations counted."""
+    from toolchain.engine import ENGINES
+
+    inputs, measure = encoded(program, x), ENGINES["count"].measure
+    if measure is None:
+        raise SystemExit("not measured: the count engine counts no operations")
+    title = f"count engine and operations, {levels_of(program)} levels"
+    return Contender(title, len(x), lambda: measure(program, inputs, trace=False))
+
+
 def traces(program: Program, x: Floats) -> Contender:
     """Return complete traces: every spike of every population of the graph, in an array."""
     from toolchain.engine import ENGINES, Selection

@@ -125,6 +125,8 @@ def in_ours(model: Any, x: Any, batch: int, arguments: argparse.Namespace) -> li
 
     counted = program(arguments.levels)
     contenders = [ours.engine("count", counted, x[:batch])]
+    if batch > 1:
+        contenders.append(ours.measured(counted, x[:batch]))
     if batch == max(arguments.batches):
         for levels in arguments.time_steps:
             stepped = program(levels)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 _GROUPS = {
     "train with Relu as activation": (
-        "Celu", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu",
-        "Selu", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu",
+        "Celu", "Elu", "Erf", "Gelu", "HardSwish", "Mish", "Selu", "Shrink", "Softplus",
+        "Softsign", "Swish", "Tanh", "ThresholdedRelu",
     ),
     "train with BatchNormalization, whose statistics are constants": (
         "GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization",
@@ -14,6 +14,15 @@ _GROUPS = {
     ),
     "train a feed-forward network: what is kept from step to step has no layer on the chip": (
         "GRU", "LSTM", "RNN",
+    ),
+    "train without attention, or run this part on the host: a spike cannot scale another": (
+        "Attention", "Einsum", "MultiHeadAttention", "QAttention", "RotaryEmbedding",
+    ),
+    "compute it before or behind the network: neurons add, and compare with a threshold": (
+        "Ceil", "Cos", "CumSum", "Equal", "Exp", "GlobalLpPool", "Greater", "GreaterOrEqual",
+        "Hardmax", "Less", "LessOrEqual", "Log", "LpPool", "Mod", "Pow", "Reciprocal",
+        "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMin", "ReduceProd",
+        "ReduceSumSquare", "Sign", "Sin", "Sqrt", "Where",
     ),
     "cut the model before it, with onnx.utils.extract_model, and let the host do the rest": (
         "NonMaxSuppression", "NonZero", "RoiAlign", "ScatterND", "TopK", "Unique",

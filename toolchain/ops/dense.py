@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.ir.ann import Dense
+from toolchain.ir.ann import Conv, Dense
 from toolchain.ir.node import Array
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import broadcasts
@@ -36,24 +36,38 @@ def import_gemm(call: Call) -> Value:
 @IMPORTERS.register("MatMul")
 @versions(1, 9, 13)
 def import_matmul(call: Call) -> Value:
-    """Becomes a dense layer without bias.
+    """Becomes a dense layer without bias, or a convolution with a kernel of one element.
 
     - The right operand is a constant matrix.
-    - The left one is `(batch, N)`, or has no other axis longer than 1.
+    - The left one is `(batch, N)`, or has one or two more axes: each of their positions is
+      treated alike.
     """
     value = call.value()
+    call.require(
+        not isinstance(call.inputs[1], Value),
+        "multiplies two values that the network computes; the right one must be a constant",
+        "a spike cannot scale another: train without attention, or run this part on the host",
+    )
     weight = call.constant(1)
     call.require(
         weight.ndim == 2,
         f"has a right operand of shape {weight.shape}; a matrix is supported",
     )
+    rows = math.prod(value.shape[:-1])
     call.require(
-        math.prod(value.shape[:-1]) == 1,
-        f"applies one matrix to each of {math.prod(value.shape[:-1])} rows of a sample "
-        f"{value.shape}; one row is supported",
-        "use a convolution with kernel 1, or flatten the sample before the layer",
+        rows == 1 or len(value.shape) in (2, 3),
+        f"applies one matrix to each of {rows} rows of a sample {value.shape}; up to 2 axes of "
+        "rows are supported",
+        "merge axes before the layer",
     )
-    return _dense(call, value, weight.T)
+    return _dense(call, value, weight.T) if rows == 1 else _point(call, value, weight.T)
+
+
+def _point(call: Call, value: Value, weight: Array) -> Value:
+    """Return what a matrix ``(out, in)`` makes of the last axis, at every position."""
+    node, axes = call.spatial(value, tuple(range(len(value.shape) - 1)))
+    kernel = np.ascontiguousarray(weight)[:, :, None, None]
+    return call.view(call.emit(Conv, node, weight=kernel), axes, call.output_shape)
 
 
 def _dense(call: Call, value: Value, weight: Array, bias: Array | None = None) -> Value:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from toolchain.errors import UnsupportedOpError
 from toolchain.frontend.testing import check_against_onnxruntime, import_text, small_integers
-from toolchain.ir.ann import Dense, Rearrange
+from toolchain.ir.ann import Conv, Dense, Rearrange
 
 GEMM = "net (float[N, 4] x) => (float[N, 3] y) {{ [fc] y = Gemm <{}> ({}) }}"
 
@@ -94,18 +94,50 @@ def test_transposed_activations_are_refused():
     )
 
 
-def test_a_matrix_for_every_row_of_a_sample_is_refused():
+@pytest.mark.parametrize(
+    ("shape", "graph"),
+    [
+        ("2, 6", "y = MatMul (x, w)"),
+        ("3, 4, 6", "y = MatMul (x, w)"),
+        ("6, 4", "t = Transpose <perm = [0, 2, 1]> (x)  y = MatMul (t, w)"),
+        ("6, 3, 4", "t = Transpose <perm = [0, 2, 3, 1]> (x)  y = MatMul (t, w)"),
+        ("6, 4", "t = Transpose <perm = [0, 2, 1]> (x) m = MatMul (t, w) y = Add (m, b)"),
+    ],
+)
+def test_a_matrix_for_every_row_of_a_sample_is_a_convolution(shape, graph):
+    axes = "A, 5" if shape.count(",") == 1 else "A, B, 5"
+    model = import_text(
+        f"net (float[N, {shape}] x) => (float[N, {axes}] y) {{ {graph} }}",
+        w=small_integers(6, 5),
+        b=small_integers(5),
+    )
+
+    (conv,) = model.graph.of_type(Conv)
+    assert conv.kernel == (1, 1)
+    check_against_onnxruntime(model, small_integers(3, *map(int, shape.split(", "))))
+
+
+def test_a_matrix_for_rows_of_more_axes_is_refused():
     with pytest.raises(UnsupportedOpError) as error:
         import_text(
-            "net (float[N, 2, 6] x) => (float[N, 2, 5] y) { [mm] y = MatMul (x, w) }",
+            "net (float[N, 2, 2, 2, 6] x) => (float[N, 2, 2, 2, 5] y) "
+            "{ [m] y = MatMul (x, w) }",
             w=small_integers(6, 5),
         )
 
     assert str(error.value) == (
-        "import at 'mm': MatMul applies one matrix to each of 2 rows of a sample (2, 6); one "
-        "row is supported\n"
-        "  hint: use a convolution with kernel 1, or flatten the sample before the layer"
+        "import at 'm': MatMul applies one matrix to each of 8 rows of a sample (2, 2, 2, 6); "
+        "up to 2 axes of rows are supported\n"
+        "  hint: merge axes before the layer"
     )
+
+
+def test_a_product_of_two_values_is_refused():
+    with pytest.raises(UnsupportedOpError) as error:
+        import_text("net (float[N, 4, 4] x) => (float[N, 4, 4] y) { [m] y = MatMul (x, x) }")
+
+    assert error.value.node == "m"
+    assert "a spike cannot scale another" in error.value.hint
 
 
 def test_a_constant_left_operand_is_refused():

@@ -1,0 +1,124 @@
+"""What has no counterpart on the chip is refused by its name, with a way out: never guessed."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from toolchain.checking import check_model
+from toolchain.errors import UnsupportedOpError
+from toolchain.frontend.importing import import_model
+from toolchain.frontend.testing import small_integers, text_model
+
+ACTIVATION, NORMALIZATION = "train with Relu", "train with BatchNormalization"
+AT_THE_END, GATE = "use Relu inside the network", "a spike cannot scale another"
+OUTSIDE = "compute it before or behind the network"
+FLAT, ROWS = ("N, 4", "N, 4"), ("N, 3, 4", "N, 3, 4")
+
+STOPPED = {
+    "Sigmoid": (FLAT, "[stop] b = Sigmoid (a)", AT_THE_END),
+    "Tanh": (FLAT, "[stop] b = Tanh (a)", ACTIVATION),
+    "Gelu": (FLAT, "[stop] b = Gelu (a)", ACTIVATION),
+    "Gelu by Erf": (FLAT, "[stop] e = Erf (a)  b = Mul (a, e)", ACTIVATION),
+    "SiLU": (FLAT, "k = Sigmoid (a)  [stop] b = Mul (a, k)", GATE),
+    "HardSwish": (FLAT, "[stop] b = HardSwish (a)", ACTIVATION),
+    "HardSwish in parts": (FLAT, "k = HardSigmoid (a)  [stop] b = Mul (a, k)", GATE),
+    "Elu": (FLAT, "[stop] b = Elu (a)", ACTIVATION),
+    "Softplus": (FLAT, "[stop] b = Softplus (a)", ACTIVATION),
+    "Softmax inside": (FLAT, "[stop] b = Softmax <axis = 1> (a)", AT_THE_END),
+    "LayerNormalization": (ROWS, "[stop] b = LayerNormalization (a, g, h)", NORMALIZATION),
+    "InstanceNormalization": (
+        ("N, 4, 4", "N, 4, 4"), "[stop] b = InstanceNormalization (a, g, h)", NORMALIZATION,
+    ),
+    "attention": (
+        ROWS,
+        "t = Transpose <perm = [0, 2, 1]> (a)  [stop] s = MatMul (a, t) "
+        "p = Softmax <axis = 2> (s)  b = MatMul (p, a)",
+        GATE,
+    ),
+    "Exp": (FLAT, "[stop] b = Exp (a)", OUTSIDE),
+    "Where": (FLAT, "[stop] c = Greater (a, g)  b = Where (c, a, g)", OUTSIDE),
+}  # fmt: skip
+
+
+def saved(folder, model):
+    path = folder / "net.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def require_stopped(path, hint):
+    """Check that import and check name the node ``stop`` and the way out."""
+    with pytest.raises(UnsupportedOpError) as error:
+        import_model(path)
+    assert error.value.node == "stop"
+    assert hint in error.value.hint
+
+    found = check_model(path)
+    assert not found.compiles
+    (fix,) = [obstacle.fix for obstacle in found.obstacles if obstacle.node == "stop"]
+    assert hint in fix
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_a_smooth_operator_is_refused(tmp_path, name):
+    (read, made), nodes, hint = STOPPED[name]
+    text = f"""net (float[{read}] x) => (float[{made}] y) {{
+        a = MatMul (x, w)  {nodes}  y = Relu (b) }}"""
+    weights = {"w": small_integers(4, 4), "g": small_integers(4), "h": small_integers(4)}
+
+    require_stopped(saved(tmp_path, text_model(text, opset=20, **weights)), hint)
+
+
+@pytest.mark.parametrize(("cell", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_a_recurrent_cell_is_refused(tmp_path, cell, gates):
+    text = f"""net (float[N, 3, 2] x) => (float[N, 2] y) {{
+        t = Transpose <perm = [1, 0, 2]> (x)
+        [stop] s, h = {cell} <hidden_size = 2> (t, w, r)
+        q = Squeeze (h, first)  y = Relu (q) }}"""
+    weights = {"w": small_integers(1, 2 * gates, 2), "r": small_integers(1, 2 * gates, 2)}
+    path = saved(tmp_path, text_model(text, first=np.array([0]), **weights))
+
+    with pytest.raises(UnsupportedOpError) as error:
+        import_model(path)
+
+    assert error.value.node == "stop"
+    assert "train a feed-forward network" in error.value.hint
+    assert not check_model(path).compiles
+
+
+def test_squeeze_and_excitation_is_refused(tmp_path, write):
+    """Hu et al. 2018: channels scaled by what the network computes."""
+    written = write()
+    x = written.relu(written.conv(written.input(2, 8, 8), 4))
+    gate = written.conv(written.node("GlobalAveragePool", x), 4, 1)
+    x = written.node("Mul", x, written.node("HardSigmoid", gate))
+    written.nodes[-1].name = "stop"
+
+    require_stopped(saved(tmp_path, written.model(written.head(x))), GATE)
+
+
+def test_the_first_lenet_is_refused_for_its_tanh(tmp_path, write):
+    """LeCun et al. 1998."""
+    written = write()
+    x = written.pool(written.node("Tanh", written.conv(written.input(1, 12, 12), 4, 5)))
+    x = written.node("AveragePool", written.node("Tanh", x), kernel_shape=[6, 6])
+    written.nodes[1].name = "stop"
+    path = saved(tmp_path, written.model(written.dense(written.node("Flatten", x), 4, 3)))
+
+    require_stopped(path, ACTIVATION)
+
+
+@pytest.mark.parametrize("activation", ["LeakyRelu", "Identity"])
+def test_a_maximum_of_negative_values_is_refused(tmp_path, write, activation):
+    """A spike count is never negative, and only the largest of several counts is a count."""
+    written = write()
+    x = written.node(activation, written.conv(written.input(2, 8, 8), 4))
+    x = written.pool(x)
+    written.nodes[-1].name = "stop"
+    path = saved(tmp_path, written.model(written.head(written.relu(written.conv(x, 4)))))
+
+    (obstacle, *_) = [found for found in check_model(path).obstacles if found.node == "stop"]
+
+    assert obstacle.fix == "pool behind an activation"

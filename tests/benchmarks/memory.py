@@ -138,8 +138,9 @@ def load_onnxruntime(name: str, folder: Path, threads: int) -> Load:
 def load_openvino(name: str, folder: Path, threads: int) -> Load:
     import numpy as np
     import onnx
-    import openvino  # noqa: F401
     import runtimes
+
+    import targets.twin.quiet_openvino  # noqa: F401
 
     def load(batch: int) -> Callable[[], Any]:
         x = np.load(folder / "x.npy")[:batch]

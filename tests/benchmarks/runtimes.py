@@ -82,7 +82,8 @@ def has_openvino() -> bool:
 def openvino_contender(name: str, model: onnx.ModelProto, x: Floats, threads: int) -> Contender:
     """Return a network in OpenVINO, for this batch size."""
     import numpy as np
-    import openvino
+
+    from targets.twin.quiet_openvino import openvino
 
     core = openvino.Core()
     read = core.read_model(model.SerializeToString())

@@ -101,6 +101,11 @@ def join(layers: Sequence[Layer], signals: Sequence[Signal]) -> Joined | None:
         layers: All dense, or all convolutions, with integer weights; biases are not looked at.
         signals: What each of them reads, in bytes with one zero point.
     """
+    wanted = sum(layer.weight.size for layer in layers)
+    limit = _COST_MAX * wanted + _COST_OF_FLOATS * len(layers[0].weight)
+    digits = zip(layers, map(_digits_of, layers, signals), strict=True)
+    if sum(layer.weight.size * count for layer, count in digits) > limit:
+        return None
     pieces = [
         _Piece(Part(i, shift), replace(layer, weight=digit), signal.shape[1:])  # type: ignore[arg-type]
         for i, (layer, signal) in enumerate(zip(layers, signals, strict=True))
@@ -110,8 +115,6 @@ def join(layers: Sequence[Layer], signals: Sequence[Signal]) -> Joined | None:
     if joined is None:
         return None
     cost = sum(block.weight.size for block in joined.blocks)
-    wanted = sum(layer.weight.size for layer in layers)
-    limit = _COST_MAX * wanted + _COST_OF_FLOATS * len(layers[0].weight)
     return joined if cost <= limit else None
 
 
@@ -127,11 +130,22 @@ def ungrouped(layer: Conv) -> Array:
     return weight.reshape(rows, layer.groups * per_group, *kernel)
 
 
+def _digits_of(layer: Layer, signal: Signal) -> int:
+    """Return how many digits the weights of a layer become at least."""
+    largest = int(np.abs(layer.weight).max(initial=0))
+    return -(-(largest >> _room(signal)) // WEIGHT_MAX)
+
+
+def _room(signal: Signal) -> int:
+    """Return by how many places bytes can be shifted up."""
+    if signal.zero_point == 0 and signal.high > 0:
+        return (BYTE_MAX // signal.high).bit_length() - 1
+    return 0
+
+
 def _digits(weight: Array, signal: Signal) -> list[tuple[int, Array]]:
     """Return shifts and digits within +-127 that add up to the weights."""
-    room = 0
-    if signal.zero_point == 0 and signal.high > 0:
-        room = (BYTE_MAX // signal.high).bit_length() - 1
+    room = _room(signal)
     digits, rest = [], np.asarray(weight, np.int64)
     while np.abs(rest).max() > WEIGHT_MAX:
         digit = np.clip(np.rint(rest / 2**room), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)

@@ -31,7 +31,7 @@ from toolchain.integers import (
     find_lattice,
     whole_thresholds,
 )
-from toolchain.ir.ann import Output
+from toolchain.ir.ann import Conv, Output
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import RadixFire, Spiking, ThresholdBank
@@ -44,6 +44,7 @@ Observation: TypeAlias = Callable[[], dict[str, Sums]]
 _MARGIN = 1.25
 _SHIFTS_MAX = 12
 _FACTORS_MAX = 16
+_FLOAT32_EXACT = 2**24
 _ERROR_MAX, _ERROR_MAX_FILLED = 0.1, 0.5
 _SUM_MAX = 2**60
 
@@ -286,10 +287,23 @@ class _Fit:
 
     def _excess(self, kept: _Kept, context: Context) -> Bools:
         """Tell which channels fit no register, ``(C,)``, with thresholds shared or not."""
-        shared = excess_of(kept, self.neurons, context.target, own_thresholds=False)
-        if not shared.any() or not isinstance(self.neurons, ThresholdBank):
-            return shared
-        return excess_of(kept, self.neurons, context.target, own_thresholds=True)
+        found = excess_of(kept, self.neurons, context.target, own_thresholds=False)
+        if found.any() and isinstance(self.neurons, ThresholdBank):
+            found = excess_of(kept, self.neurons, context.target, own_thresholds=True)
+        return found | self._is_beyond_float32(kept)
+
+    def _is_beyond_float32(self, kept: _Kept) -> Bools:
+        """Tell which channels of grouped convolutions count mode could not add up exactly.
+
+        Its layers of bytes are not grouped, and it runs these in float32.
+        """
+        if not any(isinstance(layer, Conv) and layer.groups > 1 for layer in self.layers):
+            return np.zeros(len(kept.low), bool)
+        reach = np.abs(kept.constant).max(axis=1)
+        for weight, ends in zip(kept.weights, self.ranges, strict=True):
+            rows = np.abs(weight).reshape(len(weight), -1).sum(axis=1)
+            reach = reach + rows * max(map(abs, ends))
+        return np.asarray(reach >= _FLOAT32_EXACT)
 
 
 def _readout(

@@ -1,0 +1,68 @@
+"""Branches are no chain: a netx file is refused by the population where they part or meet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from targets.formats.netx_hdf5 import emit_netx
+from targets.netx.chain import chain_of
+from toolchain.errors import EmitError
+from toolchain.frontend.testing import import_text, small_integers
+from toolchain.target import TARGETS
+from toolchain.testing import compile_network
+
+HINT = "write the format 'lava' instead: --format lava"
+RESIDUAL = "h = Relu (a)  b = MatMul (h, w)  s = Add (b, h)  y = Relu (s)"
+FROM_THE_INPUT = "h = Relu (a)  b = MatMul (h, w)  s = Add (b, x)  y = Relu (s)"
+CONCAT = "h = Relu (a)  b = MatMul (h, w)  r = Relu (b)  c = Concat <axis = 1> (r, h)"
+CONCAT += "  y = MatMul (c, w2)"
+SPLIT = "h, g = Split <axis = 1> (x, parts)  r = Relu (h)  p = MatMul (r, u)"
+SPLIT += "  q = MatMul (g, u)  t = Relu (q)  o = MatMul (t, v)  y = Add (p, o)"
+
+
+def compiled(lines, lowering):
+    text = f"net (float[N, 4] x) => (float[N, 4] y) {{ a = MatMul (x, w0)  {lines} }}"
+    weights = {
+        "w0": small_integers(4, 4, seed=1),
+        "w": small_integers(4, 4, seed=2),
+        "w2": small_integers(8, 4, seed=3),
+        "u": small_integers(2, 4, seed=4),
+        "v": small_integers(4, 4, seed=5),
+        "parts": np.array([2, 2]),
+    }
+    if "a)" not in lines:
+        text = text.replace("a = MatMul (x, w0)", "")
+    used = {name: array for name, array in weights.items() if f" {name})" in text}
+    x = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
+    graph = import_text(text, **used).graph
+    return compile_network(graph, x, TARGETS["loihi2"], levels=3, lowering=lowering)
+
+
+@pytest.mark.parametrize("lowering", ["temporal", "spatial"])
+@pytest.mark.parametrize(
+    "lines",
+    [RESIDUAL, FROM_THE_INPUT, CONCAT, SPLIT],
+    ids=["residual", "from the input", "concat", "split"],
+)
+def test_branches_are_refused_with_a_way_out(lines, lowering, tmp_path):
+    stages = compiled(lines, lowering)
+
+    with pytest.raises(EmitError) as error:
+        emit_netx(stages.circuit, tmp_path)
+
+    assert (error.value.hint or "").endswith(HINT)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_message_names_where_branches_part_and_by_which_synapses():
+    stages = compiled(CONCAT, "temporal")
+
+    with pytest.raises(EmitError) as error:
+        chain_of(stages.circuit)
+
+    assert str(error.value) == (
+        "emit at 'Relu:h': 2 synapses leave for other populations (MatMul:b/synapse, "
+        "MatMul:y/part2/synapse); a netx file is a chain\n"
+        f"  hint: {HINT}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _GROUPS = {
     "train with Relu as activation": (
-        "Celu", "Elu", "Erf", "Gelu", "HardSwish", "Mish", "Selu", "Shrink", "Softplus",
+        "Celu", "Elu", "Erf", "Gelu", "HardSwish", "Mish", "Selu", "Softplus",
         "Softsign", "Swish", "Tanh", "ThresholdedRelu",
     ),
     "train with BatchNormalization, whose statistics are constants": (

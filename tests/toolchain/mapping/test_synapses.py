@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from toolchain.fixedpoint import shift
-from toolchain.ir.ann import Conv, Dense
+from toolchain.ir.ann import Conv, Dense, Rearrange
 from toolchain.ir.convolution import convolve
 from toolchain.ir.mapped import ConvSynapse
 from toolchain.ir.reference import compute
 from toolchain.ir.snn import OrPool
 from toolchain.mapping._synapses import (
     Copies,
+    in_digits,
     layer_synapses,
     mantissas,
     pool_synapse,
+    relay_synapse,
     self_inhibition,
     spread,
 )
@@ -203,3 +205,64 @@ def test_a_layer_has_no_more_groups_than_the_target(groups, per_group):
 
     assert synapse.groups <= TARGET.convolution_groups.value
     np.testing.assert_array_equal(delivered(synapse, counts), compute(layer, counts))
+
+
+@given(arrays(np.int64, (4, 3), elements=st.integers(-(2**20), 2**20)))
+def test_digits_add_up_to_weights_of_any_size(amount):
+    synapses = in_digits("skip", "a", "b", scipy.sparse.csr_matrix(amount))
+
+    total = np.zeros((4, 3), np.int64)
+    for synapse in synapses:
+        assert is_legal(synapse.weight.data)
+        doubled = synapse.weight.toarray() << (synapse.weight_exponent + 1)
+        assert not np.any(doubled % 2)
+        total += doubled // 2
+    np.testing.assert_array_equal(total, amount)
+
+
+def test_a_power_of_two_is_one_digit():
+    amount = scipy.sparse.csr_matrix(np.array([[3 << 9, 0], [0, 127 << 9]]))
+
+    (synapse,) = in_digits("skip", "a", "b", amount)
+
+    assert (synapse.name, synapse.weight_exponent) == ("skip0", 9)
+
+
+def test_nothing_is_no_synapse():
+    assert in_digits("skip", "a", "b", scipy.sparse.csr_matrix((2, 2))) == ()
+
+
+@pytest.mark.parametrize("copies", [Copies(), Copies(2, 3)])
+@pytest.mark.parametrize("reads", [1, 2])
+def test_a_skip_is_spread_over_digits(reads, copies):
+    """Its few weights may be larger than any that a kernel holds."""
+    weight = numbers(4, reads, 1, 1, low=-100_000, high=100_000)
+    layer = Conv(name="skip", weight=weight, groups=4)
+    shape = (4 * reads, 2, 3)
+    spikes = numbers(2, shape[0], copies.source, 2, 3, low=0, high=2)
+
+    synapses = layer_synapses(layer, "a", "b", shape, copies, TARGET)
+
+    assert len(synapses) > 1
+    assert all(is_legal(synapse.weight.data) for synapse in synapses)
+    flat = spikes.reshape(2, -1)
+    sums = sum(shift(flat @ s.weight.T.toarray(), s.weight_exponent) for s in synapses)
+    wanted = compute(layer, spikes.sum(2))
+    got = sums.reshape(2, 4, copies.target, 2, 3)
+    for copy in range(copies.target):
+        np.testing.assert_array_equal(got[:, :, copy], wanted)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_relay_repeats_the_same_copy_of_what_it_reads(copies):
+    order = np.array([[[5, -1], [0, 0]], [[3, 2], [1, 4]], [[-1, -1], [5, 5]]])
+    node = Rearrange(name="r", shape=(3, 2, 2), order=order.ravel())
+    spikes = numbers(2, 2, copies, 3, low=0, high=2)
+
+    synapse = relay_synapse(node, "a", (2, 3), order.ravel(), copies)
+
+    got = (spikes.reshape(2, -1) @ synapse.weight.T.toarray()).reshape(2, 3, copies, 2, 2)
+    for copy in range(copies):
+        values = spikes[:, :, copy].reshape(2, -1)
+        wanted = np.where(order < 0, 0, values[:, order])
+        np.testing.assert_array_equal(got[:, :, copy], wanted)

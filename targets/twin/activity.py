@@ -9,7 +9,6 @@ these few sums, and nothing else is moved.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from targets.twin.windowed import emit_limit
 from targets.twin.writer import ModelWriter
 from toolchain.ir.ann import MaxPool
 from toolchain.ir.graph import Graph
-from toolchain.ir.mapped import Circuit, Injection
+from toolchain.ir.mapped import Circuit, Injection, Synapse
 from toolchain.ir.node import IndexArray
 from toolchain.ir.snn import Spiking
 
@@ -41,7 +40,9 @@ class FanOuts:
     """How many synapses a spike meets.
 
     Attributes:
-        nodes: By node of the graph, pools included, ``shape`` of the node.
+        nodes: By node of the graph, pools included, ``shape`` of the node; with what is behind
+            those that repeat its spikes a step later.
+        repeats: By node, how many populations send its spikes, itself included.
         payload: Behind each input, ``shape`` of the input.
         constant_spikes: Payloads that constant sources send for every sample.
         constant_operations: Their synaptic operations.
@@ -49,6 +50,7 @@ class FanOuts:
     """
 
     nodes: Mapping[str, IndexArray]
+    repeats: Mapping[str, int]
     payload: IndexArray
     constant_spikes: int
     constant_operations: int
@@ -58,22 +60,23 @@ class FanOuts:
 def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
     """Return the fan-outs of a circuit; `None` where counts do not tell what it sends.
 
-    That is so for populations that the graph has not, for those whose copies differ, and for
-    binary numbers.
+    That is so for populations that the graph has not, unless they repeat one that it has, for
+    those whose copies differ, and for binary numbers.
     """
     silent = {circuit.readout.population} if circuit.readout else set()
     senders = {population.name for population in circuit.populations} - silent
-    if senders - circuit.windows.keys() or senders - {node.name for node in graph}:
+    stands_for = {name: _repeated(circuit, name, graph) for name in senders}
+    if senders - circuit.windows.keys() or not all(stands_for.values()):
         return None
-    nodes = {}
+    nodes: dict[str, IndexArray] = {}
+    repeats: dict[str, int] = {}
     for name in senders:
-        window, fan = circuit.windows[name], _fan_out(circuit, name)
-        if fan.size != window.copies * math.prod(graph.shapes[name]):
-            return None
-        copies = fan.reshape(graph.shapes[name][0], window.copies, *fan.shape[1:])
+        node, window, fan = stands_for[name], circuit.windows[name], _fan_out(circuit, name)
+        copies = fan.reshape(graph.shapes[node][0], window.copies, *fan.shape[1:])
         if window.is_radix or (copies != copies[:, :1]).any():
             return None
-        nodes[name] = copies[:, 0]
+        nodes[node] = nodes.get(node, 0) + copies[:, 0]
+        repeats[node] = repeats.get(node, 0) + 1
     constants = [source for source in circuit.sources if source.name != circuit.input]
     sent = {
         source.name: sum((values != 0).astype(np.int64) for _, values in source.events)
@@ -85,11 +88,28 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
     }
     return FanOuts(
         nodes=nodes,
+        repeats=repeats,
         payload=_fan_out(circuit, circuit.input),
         constant_spikes=sum(int(np.sum(spikes)) for spikes in sent.values()),
         constant_operations=sum(operations.values()),
         constant_graded=sum(operations[s.name] for s in constants if s.message_bits),
     )
+
+
+def _repeated(circuit: Circuit, name: str, graph: Graph) -> str:
+    """Return the node whose spikes a population sends, now or later; else nothing."""
+    if name in graph:
+        return name
+    node, later, _ = name.rpartition("/later")
+    into = circuit.into(name)
+    is_repeater = later and node in graph and len(into) == 1
+    return node if is_repeater and (_fan_into(circuit, into[0]) == 1).all() else ""
+
+
+def _fan_into(circuit: Circuit, synapse: Synapse) -> IndexArray:
+    """Return the weights other than 0 that a synapse has behind every neuron it reads."""
+    source, target = circuit.nodes[synapse.source], circuit.nodes[synapse.target]
+    return fan_out(synapse, source.shape, target.shape)
 
 
 def _fan_out(circuit: Circuit, name: str) -> IndexArray:
@@ -136,7 +156,7 @@ def censuses(layout: Layout, found: FanOuts) -> Sequence[Census] | None:
         signal = layout.signals[name]
         if not signal.is_bytes:
             return None
-        made.append(_census(name, fan, signal.high, _windows(layout.graph, name)))
+        made.append(census_of(name, fan, signal.high, _windows(layout.graph, name)))
     return made
 
 
@@ -147,7 +167,11 @@ def _windows(graph: Graph, name: str) -> int:
     return neurons.windows if isinstance(neurons, Spiking) else 1
 
 
-def _census(name: str, fan: IndexArray, levels: int, windows: int) -> Census:
+def census_of(name: str, fan: IndexArray, levels: int, windows: int) -> Census:
+    """Return how a node is counted whose neurons meet ``fan`` synapses, ``(*shape,)``.
+
+    Digits are small enough for sums of two products to fit 16 bits, and all sums 32.
+    """
     base = min(_DIGIT_MAX, _PAIR_MAX // (2 * levels) + 1, _SUM_MAX // (fan.size * levels) + 1)
     columns, rest = [np.ones_like(fan)], fan
     while rest.any():

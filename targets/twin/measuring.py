@@ -33,8 +33,8 @@ class Measuring:
         spikes = payloads.sum(axis=1) + found.constant_spikes
         graded = (payloads @ found.payload.ravel().astype(np.float64)).astype(np.int64)
         operations = graded + found.constant_operations
-        for sent, caused in activity.values():
-            spikes = spikes + sent.sum(axis=1)
+        for name, (sent, caused) in activity.items():
+            spikes = spikes + found.repeats[name] * sent.sum(axis=1)
             operations = operations + caused
         names = [node.name for node in network.layout.graph.of_type(Spiking)]
         return Execution(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
+from targets.twin.activity import census_of
 from targets.twin.counting import CountingNetwork
 from targets.twin.layout import lay_out
 from targets.twin.measuring import measuring_of
@@ -19,6 +20,7 @@ from toolchain.target import TARGETS
 from toolchain.testing import (
     compile_network,
     extreme_inputs,
+    random_branches,
     random_network,
     random_samples,
     random_windows,
@@ -26,7 +28,7 @@ from toolchain.testing import (
 
 
 def compiled(random, lowering):
-    network = random.choice((random_network, random_windows))(random)
+    network = random.choice((random_network, random_windows, random_branches))(random)
     x = random_samples(network, random, 4)
     levels = random.choice((1, 4, 15, 31))
     try:
@@ -79,6 +81,20 @@ def test_the_count_engine_measures(random_stages):
 
     stepped = ENGINES["step"].run(program, inputs, trace=False)
     np.testing.assert_array_equal(measured.synaptic_operations, stepped.synaptic_operations)
+
+
+@pytest.mark.parametrize(("neurons", "levels"), [(10, 1), (70_000, 255), (10**6, 15)])
+def test_sums_fit_32_bits_at_the_highest_counts(neurons, levels):
+    fan = np.arange(neurons) % 5000
+
+    census = census_of("n", fan, levels, windows=1)
+
+    matrix = census.matrix.astype(np.int64)
+    sums = levels * matrix.sum(axis=0)
+    assert sums.max() < 2**31
+    assert 2 * levels * matrix.max() < 2**15
+    spikes, operations = census.read(sums[None])
+    assert (spikes.item(), operations.item()) == (levels * neurons, levels * fan.sum())
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from toolchain.target import TARGETS
 from toolchain.testing import (
     compile_network,
     extreme_inputs,
+    random_branches,
     random_network,
     random_samples,
     random_windows,
@@ -71,7 +72,7 @@ def test_plain_sums_are_those_of_the_plain_evaluation(
 @given(st.randoms(use_true_random=False))
 @SHARED
 def test_compiled_networks_count_as_the_step_engine_does(run_network, random):
-    network = random.choice((random_network, random_windows))(random)
+    network = random.choice((random_network, random_windows, random_branches))(random)
     x = random_samples(network, random, 4)
     levels = random.choice((1, 4, 15, 31))
     try:
@@ -82,6 +83,7 @@ def test_compiled_networks_count_as_the_step_engine_does(run_network, random):
         assume(False)
     graph = stages.quantized
     proved = all(node.bound == "proved" for node in graph.of_type(Spiking))
+    assume(graph.input.order is None or np.unique(graph.input.order).size == x[0].size)
     encoded = extreme_inputs(graph, random, 4)
     layout = lay_out(graph)
     check(layout, encoded, run_network, is_optimized=True)

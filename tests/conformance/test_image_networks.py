@@ -217,8 +217,9 @@ def u_net_that_repeats(write):
 
 
 def leaky(write):
+    """Pools behind it are of values that may be negative."""
     x = write.node("LeakyRelu", write.norm(write.conv(write.input(2, 8, 8), 4)), alpha=0.2)
-    x = write.node("LeakyRelu", write.conv(x, 6, strides=[2, 2]), alpha=0.1)
+    x = write.node("LeakyRelu", write.conv(write.pool(x), 6), alpha=0.1)
     return write.head(x)
 
 

@@ -50,7 +50,7 @@ def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Gra
         corrected[layer.name] = layer
         return count(node, a + _difference(layer, layers[0]))
 
-    for _ in sweep(graph, calibration.x, with_correction):
+    for _ in sweep(graph, calibration.x, with_correction, dtype=np.float32):
         pass
     changed = [node for name, node in corrected.items() if node is not graph[name]]
     return graph.swap(*changed) if changed else graph

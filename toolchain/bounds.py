@@ -105,7 +105,7 @@ class Observer:
 
     def _count(self, node: Node, quantized: Mapping[str, Node]) -> Floats:
         if not node.inputs:
-            return count(node, self._samples)
+            return count(node, self._samples).astype(np.float32)
         layers = self._graph.layers_into(node)
         current = quantized.get(node.name, node)
         if not layers:
@@ -114,7 +114,7 @@ class Observer:
             count(quantized.get(layer.name, layer), self._values[layer.inputs[0]])
             for layer in layers
         ]
-        return count(current, functools.reduce(np.add, parts))
+        return count(current, functools.reduce(np.add, parts)).astype(np.float32)
 
     def _sources(self, node: Node) -> tuple[str, ...]:
         """Return what a node reads, past the layers before it."""

@@ -8,13 +8,13 @@ proofs).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.ir.ann import MaxPool
-from toolchain.ir.convolution import windows
+from toolchain.ir.ann import Conv, Dense, MaxPool
+from toolchain.ir.convolution import convolve, windows
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats, compute, counts_of
@@ -25,7 +25,11 @@ Run: TypeAlias = Callable[..., Floats]
 
 
 def sweep(
-    graph: Graph, x: npt.NDArray[np.generic], run: Run | None = None
+    graph: Graph,
+    x: npt.NDArray[np.generic],
+    run: Run | None = None,
+    *,
+    dtype: type[np.floating[Any]] = np.float64,
 ) -> Iterator[tuple[Node, tuple[Floats, ...], Floats]]:
     """Run a graph node by node, keeping only what is still to be read.
 
@@ -33,6 +37,7 @@ def sweep(
         graph: Converted or later.
         x: ``(batch, *source_shape)``, in the units of the model's input.
         run: Gives the output of a node for its inputs; `None` for `count`.
+        dtype: Of all values: float64 is exact, float32 half the work where means are wanted.
 
     Yields:
         Each node with its inputs and its output, ``(batch, *shape)``; keep what is needed.
@@ -42,6 +47,7 @@ def sweep(
     for node in graph:
         inputs = tuple(values[name] for name in node.inputs)
         value = (run or count)(node, *(inputs or (np.asarray(x, np.float64),)))
+        value = value.astype(dtype, copy=False)
         values[node.name] = value
         for name in last[node.name]:
             del values[name]
@@ -66,7 +72,19 @@ def count(node: Node, *inputs: Floats) -> Floats:
     if isinstance(node, MaxPool):
         (x,) = inputs
         return windows(x, node.kernel, node.stride, node.padding, fill=-np.inf).max(axis=(4, 5))
+    if isinstance(node, (Dense, Conv)):
+        return _products(node, *inputs)
     return counts_of(compute(node, *inputs))
+
+
+def _products(layer: Dense | Conv, x: Floats) -> Floats:
+    """Return what a layer computes, in the type of its input."""
+    weight, bias = layer.weight.astype(x.dtype), np.asarray(layer.bias, x.dtype)
+    if isinstance(layer, Dense):
+        return x @ weight.T + bias
+    y: Any = convolve(x, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
+    sums: Floats = y + bias
+    return sums
 
 
 def _counts(neurons: Spiking, a: Floats) -> Floats:

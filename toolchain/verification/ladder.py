@@ -64,7 +64,7 @@ _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 """Promises of networks that count the steps of a quantized model."""
 
 _CHUNK_BYTES = 64 * 2**20
-_BUDGET_S = 60.0
+_BUDGET_S = 15.0
 
 
 @dataclass(frozen=True, eq=False)

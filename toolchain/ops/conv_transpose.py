@@ -85,10 +85,10 @@ def _removed(call: Call, axis: int, axes: int, wanted: int, whole: int) -> int:
         return 0
     call.integers("kernel_shape")
     extra = (call.integers("output_padding") or (0,) * axes)[axis]
-    mode = call.text("auto_pad", "NOTSET")
-    if mode in ("SAME_UPPER", "SAME_LOWER") or call.integers("output_shape"):
+    mode, has_shape = call.text("auto_pad", "NOTSET"), bool(call.integers("output_shape"))
+    if has_shape or mode in ("SAME_UPPER", "SAME_LOWER"):
         total = max(whole + extra - wanted, 0)
-        return total - total // 2 if mode == "SAME_LOWER" else total // 2
+        return total // 2 if mode == "SAME_UPPER" else total - total // 2
     return (call.integers("pads") or (0,) * (2 * axes))[axis]
 
 

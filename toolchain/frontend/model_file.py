@@ -24,6 +24,9 @@ OLDEST_OPSET = 7
 _OWN_DOMAINS = ("", "ai.onnx")
 _SIZES = ("dilations", "group", "kernel_shape", "strides")
 
+_WEIGHTS_APART = 4
+"""First version of the format in which weights need not be inputs."""
+
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
@@ -95,6 +98,8 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
             node=str(path),
             hint="install a newer onnx",
         )
+    # Up to version 3 weights had to be inputs, too, which writers forget and runtimes allow.
+    model.ir_version = max(model.ir_version, _WEIGHTS_APART)
     if not model.graph.output:
         raise ImportModelError("has no output", node=str(path))
     _require_few_nodes(model, path, limits)

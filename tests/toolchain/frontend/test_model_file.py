@@ -264,3 +264,11 @@ def test_every_node_gets_a_name_of_its_own():
     imported = import_proto(model)
 
     assert imported.graph.source_nodes == ("same", "same#2", "Flatten:f", "Gemm:y")
+
+
+def test_the_oldest_format_may_keep_its_weights_out_of_the_inputs():
+    model = small_model()
+    model.ir_version = 3
+    assert [value.name for value in model.graph.input] == ["x"]
+
+    assert import_proto(model).graph.input.shape == (1, 4, 4)

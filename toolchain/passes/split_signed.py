@@ -57,7 +57,10 @@ def _can_split(graph: Graph, node: Node) -> bool:
     """Tell whether all readers can do with two populations; a pool of differences cannot."""
     users = graph.users(node.name)
     parts = [graph[name] for name in node.inputs] if isinstance(node, Add) else [node]
-    is_linear = all(isinstance(part, _LAYERS) for part in parts)
+    is_linear = all(
+        isinstance(part, _LAYERS) and (part is node or graph.only_user(part.name) is node)
+        for part in parts
+    )
     return (
         is_linear
         and bool(users)

@@ -226,6 +226,8 @@ def in_digits(name: str, source: str, target: str, amount: Any) -> tuple[SparseS
         digits = [(digit, DIGIT_BITS * place) for place, digit in enumerate(spread_out)]
     synapses = []
     for place, (digit, shift) in enumerate(digits):
+        if not digit.any():
+            continue
         mantissa, halved = mantissas(digit)
         weight = matrix.copy()
         weight.data = mantissa

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.errors import VerifyError
-from toolchain.ir.ann import Add, Conv, Dense, MaxPool, Rearrange, Relu
+from toolchain.ir.ann import Add, Affine, Conv, Dense, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Phase
 from toolchain.ir.reference import evaluate, run
 from toolchain.ir.snn import LmHt
@@ -72,6 +72,19 @@ def test_a_sum_is_split_as_one_value():
 
     assert after["sum/signs"].inputs == ("sum",)
     assert len(after["a"].weight) == len(after["b"].weight) == 8
+
+
+def test_a_sum_of_a_layer_that_others_read_is_left_alone():
+    graph = chain(
+        (4,), Dense(name="a", weight=numbers(4, 4)), Dense(name="end", weight=np.eye(4))
+    )
+    scale = Affine(name="scale", inputs=("a",), scale=np.array(2.0))
+    act = Relu(name="act", inputs=("scale",))
+    skip = Dense(name="skip", inputs=("act",), weight=np.eye(4))
+    total = Add(name="sum", inputs=("a", "skip"))
+    graph = graph.insert_behind("a", scale, act, skip, total).redirect("a", ["end"], "sum")
+
+    assert split_signed(graph, CONTEXT) is graph
 
 
 def test_what_is_never_negative_gets_one_population():

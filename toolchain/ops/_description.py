@@ -14,14 +14,16 @@ _INTRODUCTION = """\
 
 <!-- Written by toolchain.ops.describe_operators(); a test compares the two. -->
 
-A model has one input and one output, and any branches between them ([networks](networks.md)). Its
-first axis is the batch axis, of length 1 or dynamic; all others have a fixed length. Values are float16, float32 or float64; the
-input may be integers that the model casts to floats. Opset 7 and newer are read.
+A model has one input and one output, and any branches between them
+([networks](networks.md)). Its first axis is the batch axis, of length 1 or dynamic; all others
+have a fixed length. Values are float16, float32 or float64; the input may be integers that the
+model casts to floats. Opset 7 and newer are read.
 
 What is not in this list is refused, by the name of the node. So is an attribute that an
-importer does not know, and an operator in a version not listed. A *version* is the opset in which ONNX introduced or changed the operator. Those of
-`ai.snn_compile` are functions: snn-compile writes them, with their definition, into the files
-of networks that it has trained, and they have the version of that domain.
+importer does not know, and an operator in a version not listed. A *version* is the opset in
+which ONNX introduced or changed the operator. Those of `ai.snn_compile` are functions:
+snn-compile writes them, with their definition, into the files of networks that it has trained,
+and they have the version of that domain.
 """
 
 _CONSTANTS = """\

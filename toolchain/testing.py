@@ -13,6 +13,7 @@ This module ships with the product because who adds a pass or a target needs it,
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeAlias
@@ -27,6 +28,7 @@ from toolchain.ir.ann import Dense, Input, Output
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.node import Node, Shape
+from toolchain.ir.reference import gather
 from toolchain.mapping import MAPPINGS
 from toolchain.rewriting import Context, run_phase
 from toolchain.target import Target
@@ -207,13 +209,22 @@ def extreme_inputs(graph: Graph, random: Random, count: int) -> Ints:
         rows = numbers.integers(0, len(layer.weight), len(is_high[2 : 2 + count // 2]))
         signs = numbers.choice((-1, 1), (len(rows), 1)) * layer.weight[rows]
         is_high[2 : 2 + count // 2] = (signs > 0).reshape(-1, *entry.shape)
-    return np.where(is_high, high, low).astype(np.int64)
+    drawn = np.where(is_high, high, low).astype(np.int64)
+    if entry.order is None:
+        return drawn
+    return gather(_unordered(entry, drawn), entry.order).reshape(drawn.shape)
 
 
 def samples_of(entry: Input, encoded: Ints) -> npt.NDArray[np.float64]:
     """Return the samples ``(batch, *source_shape)`` that an input encodes as ``encoded``."""
     scale = entry.encoding.scale if entry.encoding else 1.0
-    flat = encoded.reshape(len(encoded), -1) * scale
-    samples = np.empty_like(flat)
-    samples[:, slice(None) if entry.order is None else entry.order.ravel()] = flat
-    return samples.reshape(len(encoded), *entry.source_shape)
+    return (_unordered(entry, encoded) * scale).reshape(len(encoded), *entry.source_shape)
+
+
+def _unordered(entry: Input, encoded: Ints) -> Ints:
+    """Return what an input reads, flat; the last of what it repeats, 0 for what it leaves out."""
+    flat = encoded.reshape(len(encoded), -1)
+    order = np.arange(flat.shape[1]) if entry.order is None else entry.order.ravel()
+    source = np.zeros((len(encoded), math.prod(entry.source_shape)), np.int64)
+    source[:, order[order >= 0]] = flat[:, order >= 0]
+    return source

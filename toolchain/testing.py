@@ -222,7 +222,7 @@ def samples_of(entry: Input, encoded: Ints) -> npt.NDArray[np.float64]:
 
 
 def _unordered(entry: Input, encoded: Ints) -> Ints:
-    """Return what an input reads, flat; the last of what it repeats, 0 for what it leaves out."""
+    """Return what an input reads, flat: the last of its repeats, 0 for what it leaves out."""
     flat = encoded.reshape(len(encoded), -1)
     order = np.arange(flat.shape[1]) if entry.order is None else entry.order.ravel()
     source = np.zeros((len(encoded), math.prod(entry.source_shape)), np.int64)

@@ -128,7 +128,8 @@ def test_a_shape_that_is_read_is_no_branch():
 def test_what_is_computed_from_constants_alone_does_not_depend_on_the_sample():
     model = text_model(
         """net (float[N, 3] x) => (float[N, 3] y) {
-            [shift] c = Add (w, w)  [size] s = Size (x)  [a] h = Relu (x)  [b] y = Add (h, c) }""",
+            [shift] c = Add (w, w)  [size] s = Size (x)
+            [a] h = Relu (x)  [b] y = Add (h, c) }""",
         w=small_integers(1, 3),
     )
 

@@ -56,6 +56,7 @@ Observation: TypeAlias = Callable[[], Sums]
 
 _MARGIN = 1.25
 _SHRINK = 0.97
+_ROUGHLY = 0.8
 _STEPS_MIN = 32
 _TYPICAL = 90
 _LOSS_MAX = 0.5
@@ -155,8 +156,18 @@ class _Fit:
     own_thresholds: bool = False
 
     def finest(self, target: Target) -> _Integers:
-        """Return the integers for the largest threshold of each channel that fits."""
-        threshold = self._widest(target)
+        """Return the integers for the largest threshold of each channel that fits.
+
+        Most of the search goes by sums of the unrounded weights, scaled; only the last steps
+        round all weights.
+        """
+        rough = self._fitting(self._widest(target), target, self._rough_demand)
+        return self._integers(self._fitting(rough, target, self._integers))
+
+    def _fitting(
+        self, threshold: Ints, target: Target, demand: Callable[[Ints], Demand]
+    ) -> Ints:
+        """Return the largest thresholds that fit, none above ``threshold``."""
         while True:
             if self._is_temporal:
                 threshold = _with_one_exponent(threshold, target)
@@ -167,12 +178,11 @@ class _Fit:
                     node=self.neurons.name,
                     hint="lower --levels, or calibrate on more samples",
                 )
-            integers = self._integers(threshold)
             excess = excess_of(
-                integers, self.neurons, target, own_thresholds=self.own_thresholds
+                demand(threshold), self.neurons, target, own_thresholds=self.own_thresholds
             )
             if not excess.any():
-                return integers
+                return threshold
             threshold = np.where(
                 excess, np.floor(threshold * _SHRINK).astype(np.int64), threshold
             )
@@ -211,21 +221,39 @@ class _Fit:
 
     def _integers(self, threshold: Ints) -> _Integers:
         weights = tuple(_rounded(layer.weight, threshold) for layer in self.layers)
-        if self.seen is None:
-            proved = [
+        low, high = self._sums(weights, threshold)
+        demand = self._demand(threshold, low, high)
+        return _Integers(**vars(demand), weights=weights)
+
+    def _rough_demand(self, threshold: Ints) -> Demand:
+        """Return what integers ask for, or a little less, without rounding the weights."""
+        low, high = self._unrounded
+        return self._demand(threshold, _ROUGHLY * low * threshold, _ROUGHLY * high * threshold)
+
+    @functools.cached_property
+    def _unrounded(self) -> Sums:
+        ones = np.ones(len(self.layers[0].weight))
+        return self._sums(tuple(layer.weight for layer in self.layers), ones)
+
+    def _sums(self, weights: tuple[Array, ...], threshold: Array) -> Sums:
+        """Bound the sums that weights of these thresholds receive."""
+        if self.seen is not None:
+            low, high = (_MARGIN * side * threshold for side in self.seen)
+            return low, high
+        return summed(
+            [
                 proved_sums(dataclasses.replace(layer, weight=weight), *limits)
                 for layer, weight, limits in zip(self.layers, weights, self.ranges, strict=True)
             ]
-            low, high = summed(proved)
-        else:
-            low, high = (_MARGIN * side * threshold for side in self.seen)
+        )
+
+    def _demand(self, threshold: Ints, low: Array, high: Array) -> Demand:
         low = low + self.neurons.levels * _taken(_lateral(self.neurons, threshold), threshold)
-        return _Integers(
+        return Demand(
             threshold=threshold,
             constant=np.rint(self._constant() * threshold[:, None]).astype(np.int64),
             low=np.ceil(low).astype(np.int64),
             high=np.ceil(high).astype(np.int64),
-            weights=weights,
         )
 
     def _constant(self) -> npt.NDArray[np.float64]:

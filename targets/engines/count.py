@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from targets.torch_counts.lazy_counts import LazyCounts
+from targets.simulator.lazy_counts import LazyCounts
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import EmitError
 from toolchain.ir.ann import Input, Output

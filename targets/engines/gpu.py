@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from targets.torch_counts.lazy_counts import LazyCounts
+from targets.simulator.lazy_counts import LazyCounts
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import CompileError
 from toolchain.ir.graph import Graph

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from targets.simulator._contract import check_circuit
-from targets.torch_counts.lazy_counts import LazyCounts
+from targets.simulator.lazy_counts import LazyCounts
 from targets.twin.activity import Census, FanOuts, censuses, fan_outs
 from targets.twin.counting import CountingNetwork
 from toolchain.engine import Execution

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from targets.torch_counts.lazy_counts import LazyCounts
+from targets.simulator.lazy_counts import LazyCounts
 
 
 def test_nothing_is_computed_until_counts_are_read():

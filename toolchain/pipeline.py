@@ -49,7 +49,7 @@ from toolchain.tuning.levels import (
     choose_levels,
 )
 from toolchain.tuning.lowering import choose_lowering
-from toolchain.tuning.origin import origin_of, without_samples
+from toolchain.tuning.origin import origin_of, without_effect, without_samples
 from toolchain.verification.ladder import Climb, Stages, climb, route_of
 from toolchain.verification.layers import report_layers
 from toolchain.verification.reparameterization import uniform_residue
@@ -227,7 +227,10 @@ class _Compilation:
         self.progress("calibrate", 0, len(samples))
         calibration = calibrate(prepared, samples.x)
         context = dataclasses.replace(context, calibration=calibration)
-        if self.options.levels is None and not origin_of(prepared):
+        if origin_of(prepared):
+            given = {name: getattr(self.options, name) for name in ("levels", "method")}
+            self.warnings.extend(without_effect(given, vars(Options)))
+        elif self.options.levels is None:
             context = self._with_levels(model, prepared, context)
         return self._lowered(model, prepared, context, folder)
 

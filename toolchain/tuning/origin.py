@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from toolchain.ir.graph import Graph
 from toolchain.ir.snn import LmHt
 from toolchain.ir.staircase import counts_steps
@@ -30,3 +32,18 @@ def without_samples(prepared: Graph) -> str:
         f"{guessed} are guesses: there are no calibration samples, so the network was "
         "calibrated on random numbers; give real ones with --calibration"
     )
+
+
+def without_effect(given: Mapping[str, object], default: Mapping[str, object]) -> list[str]:
+    """Return warnings of options that a model with neurons of its own does not follow.
+
+    Args:
+        given: Options by name.
+        default: What they are if nobody asks for anything; `None` asks for nothing, too.
+    """
+    return [
+        f"--{name} {value} changes nothing: the model brings the levels and thresholds of its "
+        "neurons"
+        for name, value in given.items()
+        if value not in (None, default[name])
+    ]

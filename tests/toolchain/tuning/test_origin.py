@@ -11,7 +11,7 @@ from toolchain.ir.ann import Dense, Encoding, Relu
 from toolchain.ir.snn import LmHt
 from toolchain.ir.staircase import Staircase
 from toolchain.testing import chain
-from toolchain.tuning.origin import origin_of, without_samples
+from toolchain.tuning.origin import origin_of, without_effect, without_samples
 
 DENSE = Dense(name="dense", weight=np.ones((2, 2)))
 NEURONS = LmHt(name="neurons", levels=2, threshold=1.0, mixing=np.ones((1, 1)))
@@ -46,3 +46,12 @@ def test_thresholds_come_from_the_model_or_from_samples(activations, origin, sai
 
 def test_a_model_that_does_not_quantize_its_input_is_calibrated():
     assert origin_of(chain((2,), DENSE, STAIRS)) == ""
+
+
+def test_options_that_a_model_does_not_follow_are_named():
+    default = {"levels": 15, "method": "mmse"}
+
+    assert without_effect({"levels": None, "method": "mmse"}, default) == []
+    assert without_effect({"levels": 7, "method": "mmse"}, default) == [
+        "--levels 7 changes nothing: the model brings the levels and thresholds of its neurons"
+    ]

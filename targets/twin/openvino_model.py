@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from targets.twin.layout import Layout
-from targets.twin.openvino_network import joins_one_by_one
 from targets.twin.quiet_openvino import openvino
 from targets.twin.quiet_openvino import opset13 as ops
+from targets.twin.scaling import joins_one_by_one
 from targets.twin.self_test import Case
 from targets.twin.signals import BYTE_MAX, Signal
 from toolchain.bounds import Layer

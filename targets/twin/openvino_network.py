@@ -26,11 +26,12 @@ import numpy.typing as npt
 from targets.twin.joining import WEIGHT_MAX
 from targets.twin.layout import Layout
 from targets.twin.quantized import Quantized
+from targets.twin.scaling import joins_one_by_one
 from targets.twin.self_test import Case
 from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.sums import largest_potential, largest_sum
 from toolchain.bounds import Layer
-from toolchain.ir.ann import Conv, Dense
+from toolchain.ir.ann import Dense
 from toolchain.ir.snn import Spiking
 
 _LIMIT = 2**23
@@ -66,11 +67,6 @@ def _has_exact(node: Spiking, layers: Sequence[Layer], signals: Sequence[Signal]
 
 def _is_narrow(layer: Layer) -> bool:
     return int(np.abs(layer.weight).max()) <= WEIGHT_MAX
-
-
-def joins_one_by_one(layer: Layer) -> bool:
-    """Tell whether a layer scales channels and does nothing else."""
-    return isinstance(layer, Conv) and layer.is_skip and layer.weight.shape[1] == 1
 
 
 class OpenVinoNetwork:

@@ -155,11 +155,7 @@ class Graph:
         """Return the graph without the one-input node ``name``; its users read its input."""
         (source,) = self[name].inputs
         return self.with_nodes(
-            dataclasses.replace(
-                node, inputs=tuple(source if i == name else i for i in node.inputs)
-            )
-            if name in node.inputs
-            else node
+            node.reading(name, source) if name in node.inputs else node
             for node in self.nodes
             if node.name != name
         )
@@ -172,9 +168,7 @@ class Graph:
         first, second = self[name], self.users(name)[0]
         rewired = {first.name: (second.name,), second.name: first.inputs}
         for user in self.users(second.name):
-            rewired[user.name] = tuple(
-                first.name if i == second.name else i for i in user.inputs
-            )
+            rewired[user.name] = user.reading(second.name, first.name).inputs
         order = {first.name: second.name, second.name: first.name}
         nodes = (self[order.get(node.name, node.name)] for node in self.nodes)
         return self.with_nodes(
@@ -202,15 +196,7 @@ class Graph:
 
     def redirect(self, name: str, readers: Iterable[str], to: str) -> Graph:
         """Return the graph in which ``readers`` of the node ``name`` read ``to`` instead."""
-        return self.swap(
-            *(
-                dataclasses.replace(
-                    self[reader],
-                    inputs=tuple(to if i == name else i for i in self[reader].inputs),
-                )
-                for reader in readers
-            )
-        )
+        return self.swap(*(self[reader].reading(name, to) for reader in readers))
 
     def at_phase(self, phase: Phase) -> Graph:
         """Return the graph marked as having passed ``phase``."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from toolchain.errors import VerifyError
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = npt.NDArray[Any]
 IndexArray: TypeAlias = npt.NDArray[np.int64]
+N = TypeVar("N", bound="Node")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +46,11 @@ class Node:
         if inputs not in known:
             known[inputs] = self.output_shape(*inputs)
         return known[inputs]
+
+    def reading(self: N, name: str, *instead: str) -> N:
+        """Return the node that reads the nodes ``instead`` wherever it read ``name``."""
+        inputs = (new for old in self.inputs for new in (instead if old == name else (old,)))
+        return dataclasses.replace(self, inputs=tuple(inputs))
 
     @property
     def kind(self) -> str:

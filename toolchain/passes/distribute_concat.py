@@ -45,12 +45,8 @@ def _distribute(graph: Graph, node: Concat) -> Graph:
 
 
 def _flattened(user: Concat, node: Concat) -> Concat:
-    place = user.inputs.index(node.name)
-    return dataclasses.replace(
-        user,
-        inputs=(*user.inputs[:place], *node.inputs, *user.inputs[place + 1 :]),
-        origin=node.origin + user.origin,
-    )
+    flat = user.reading(node.name, *node.inputs)
+    return dataclasses.replace(flat, origin=node.origin + user.origin)
 
 
 def _with_parts(graph: Graph, node: Concat, user: Node, parts: list[Node]) -> Graph:

@@ -24,9 +24,8 @@ def _flatten(graph: Graph, node: Add) -> Graph:
     user = graph.only_user(node.name)
     if not isinstance(user, Add) or user.inputs.count(node.name) != 1:
         return graph
-    place = user.inputs.index(node.name)
-    inputs = (*user.inputs[:place], *node.inputs, *user.inputs[place + 1 :])
-    merged = dataclasses.replace(user, inputs=inputs, origin=node.origin + user.origin)
+    merged = user.reading(node.name, *node.inputs)
+    merged = dataclasses.replace(merged, origin=node.origin + user.origin)
     return graph.swap(merged).without(node.name)
 
 

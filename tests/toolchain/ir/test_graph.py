@@ -154,3 +154,10 @@ def test_random_networks_run(random):
 
     assert y.shape == (3, *graph.shapes["y"])
     assert np.isfinite(y).all()
+
+
+def test_a_node_reads_others_wherever_it_read_one():
+    node = Relu(name="relu", inputs=("a", "b", "a"))
+
+    assert node.reading("a", "c", "d").inputs == ("c", "d", "b", "c", "d")
+    assert node.reading("x", "y").inputs == node.inputs

@@ -1,11 +1,13 @@
-"""Measure the claims of LM-HT on Fashion-MNIST, at sizes that train in minutes.
+"""Measure the claims of LM-HT on Fashion-MNIST or MNIST, at sizes that train in minutes.
 
     python tests/benchmarks/lmht_reproduction.py ablation|hybrid FOLDER --out OUT
-        [--size small|medium|deep|conv|large] [--seeds 3] [--threads 1]
+        [--data fashion-mnist|mnist] [--size small|medium|deep|conv|resnet|ms-resnet|large]
+        [--seeds 3] [--threads 1]
 
-FOLDER holds Fashion-MNIST (the Debian package `dataset-fashion-mnist` puts it under
-`/usr/share/datasets/fashion-mnist`). Every run has a folder in OUT; those that are finished are
-not run again, and a table of means and spreads over the seeds is printed at the end.
+FOLDER holds the idx files of the data set (the Debian package `dataset-fashion-mnist` puts
+those of Fashion-MNIST under `/usr/share/datasets/fashion-mnist`). Every run has a folder in
+OUT, which is for one data set; those that are finished are not run again, and a table of means
+and spreads over the seeds is printed at the end.
 
 - `ablation` (the paper's table 1): levels, windows and mixing of directly trained networks.
 - `hybrid` (table 4): networks fine-tuned from a QCFS network against the plain conversion of
@@ -75,6 +77,8 @@ SIZES = {
     "medium": Size({"name": "mlp", "widths": [128] * 4}),
     "deep": Size({"name": "mlp", "widths": [128] * 8}),
     "conv": Size({"name": "vgg", "stages": [[8, 8], [16, 16], [32]]}, samples=12_000),
+    "resnet": Size({"name": "resnet", "width": 8, "blocks": [1, 1, 1]}, samples=12_000),
+    "ms-resnet": Size({"name": "ms-resnet", "width": 8, "blocks": [1, 1, 1]}, samples=12_000),
     "large": Size(
         {"name": "vgg", "stages": [[64, 64], [128, 128], [256, 256]]},
         samples=0,
@@ -91,10 +95,10 @@ def show_line(text: str) -> None:
 
 
 def recipe(folder: Path, arguments: Any, seed: int, **tables: Any) -> Recipe:
-    """Return a recipe on Fashion-MNIST."""
+    """Return a recipe on the data set."""
     size = SIZES[arguments.size]
     data = {
-        "source": "fashion-mnist",
+        "source": arguments.data,
         "path": str(folder),
         "samples": size.samples,
         "validation": VALIDATION,
@@ -226,6 +230,7 @@ def main() -> None:
     parser.add_argument("experiment", choices=("ablation", "hybrid"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", choices=("fashion-mnist", "mnist"), default="fashion-mnist")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--threads", type=int, default=1)

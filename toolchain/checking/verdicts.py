@@ -91,7 +91,9 @@ def _verdicts_of_parts(
             verdict=verdict,
             into=into,
             why=why,
-            multiply_accumulates=count_multiply_accumulates(proto, survey),
+            multiply_accumulates=count_multiply_accumulates(proto, survey.known)
+            if proto.name in survey.dependent
+            else 0,
         )
 
 

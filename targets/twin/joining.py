@@ -76,6 +76,8 @@ class Joined:
         padding: Likewise.
         dilation: Likewise.
         groups: Likewise.
+        together: Neighbouring neurons of a row that are output channels of one position, all
+            channels of the first of them first.
     """
 
     blocks: tuple[Block, ...]
@@ -83,6 +85,7 @@ class Joined:
     padding: Padding = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
     groups: int = 1
+    together: int = 1
 
 
 @dataclass(frozen=True, eq=False)

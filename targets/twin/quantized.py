@@ -8,25 +8,31 @@ bytes, and the bias is their weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from targets.twin.few_positions import flattened
 from targets.twin.joining import WEIGHT_MAX, Block, Joined, Part, join
+from targets.twin.neighbours import with_neighbours
 from targets.twin.own_biases import OwnBiases, own_biases
 from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.staircase import staircase_scale
 from targets.twin.sums import pads
 from targets.twin.writer import ModelWriter
 from toolchain.bounds import Layer
-from toolchain.ir.node import Array, IndexArray
+from toolchain.ir.node import Array, IndexArray, Shape
 from toolchain.ir.snn import Spiking
 
 _SUM_MAX = 2**31 - 1
 
 _TOP = 127
 """The larger constant; two products of it and a weight fit 16 bits."""
+
+_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+"""Where axes go when channels become the last, or the first again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +41,17 @@ class Quantized:
 
     Attributes:
         joined: Its layers as one.
-        bias: ``(C,)``, initial potential included and half the threshold taken off.
-        scale: ``(C,)``, of each channel.
+        bias: ``(C,)``, of each row of the weights, initial potential included and half the
+            threshold taken off.
+        scale: ``(C,)``, likewise.
         ones: Columns of ones behind the inputs of a dense layer.
         tops: Columns of `_TOP` behind those.
         largest: What no sum of the kernel exceeds in magnitude.
         own: Biases of single neurons, as a layer behind the others; `None` if there are none.
         largest_pair: What the sum of two products does not exceed; CPUs without instructions
             for dot products of bytes hold 32767.
+        shape: Of the population where its convolutions are written as dense layers, channels
+            last; else `None`.
     """
 
     joined: Joined
@@ -53,6 +62,7 @@ class Quantized:
     own: OwnBiases | None
     largest: int
     largest_pair: int
+    shape: Shape | None
 
 
 def quantize(
@@ -67,20 +77,24 @@ def quantize(
         return "layers of different kinds"
     if signals[0].zero_point > WEIGHT_MAX + 1:
         return "inputs of more than 7 bits below zero"
-    bias, own = _bias(neurons, layers), None
+    bias, own, shape = _bias(neurons, layers), None, layers[0].output_shape(signals[0].shape)
+    flat = flattened(layers, signals) if bias.ndim == 1 else None
     if bias.ndim > 1:
         own = own_biases(bias, layers, signals, f"{neurons.name}/maps")
         if own is None:
             return "biases of single neurons"
         layers, signals, bias = (*layers, own.layer), (*signals, own.signal), own.bias
-    joined = join(layers, signals)
+    joined = join(*(flat or (layers, signals)))
     if joined is None:
         return "layers whose kernels cannot be joined at a fair cost"
     threshold = _per_channel(neurons.threshold, len(bias))
     scale = staircase_scale(threshold, neurons.levels)
     if scale is None:
         return "a threshold that float32 is too short for"
-    return _checked(joined, bias - threshold // 2, scale, own, signals)
+    joined = with_neighbours(joined, shape[-1])
+    copies = math.prod(shape[1:]) if flat else joined.together
+    bias, scale = np.tile(bias - threshold // 2, copies), np.tile(scale, copies)
+    return _checked(joined, bias, scale, own, signals, shape if flat else None)
 
 
 def emit_quantized(
@@ -88,6 +102,8 @@ def emit_quantized(
 ) -> str:
     """Write a population; what comes out is its counts, as yet without a limit."""
     blocks, zero = form.joined.blocks, signals[0].zero_point
+    if form.shape is not None:
+        signals = [_flat(writer, signal, f"{name}/flat{i}") for i, signal in enumerate(signals)]
     if form.own is not None:
         maps = _emit_maps(writer, form.own, signals[0], name)
         signals = [*signals, replace(form.own.signal, value=maps)]
@@ -100,16 +116,37 @@ def emit_quantized(
     outputs, first = [], 0
     for number, block in enumerate(blocks):
         rows = slice(first, first + len(block.weight))
-        within = name if len(blocks) == 1 else f"{name}/block{number}"
+        is_whole = len(blocks) == 1 and form.shape is None and form.joined.together == 1
+        within = name if is_whole else f"{name}/block{number}"
         source = _side_by_side(writer, block, copies, within)
         emit = _emit_product if block.weight.ndim == 2 else _emit_convolution
         outputs.append(emit(writer, form, block, rows, source, zero, within))
         first = rows.stop
-    return (
-        outputs[0]
-        if len(outputs) == 1
-        else writer.add("Concat", outputs, f"{name}/fired", axis=1)
-    )
+    if form.shape is not None:
+        channels, *size = form.shape
+        apart = writer.reshaped(outputs[0], [*size, channels], f"{name}/apart")
+        return writer.add("Transpose", [apart], f"{name}/fired", perm=_TO_FIRST)
+    if form.joined.together > 1:
+        return _in_rows(writer, outputs[0], first // form.joined.together, f"{name}/fired")
+    if len(outputs) > 1:
+        return writer.add("Concat", outputs, f"{name}/fired", axis=1)
+    return outputs[0]
+
+
+def _flat(writer: ModelWriter, signal: Signal, name: str) -> Signal:
+    last = writer.add("Transpose", [signal.value], f"{name}/last", perm=_TO_LAST)
+    return replace(signal, value=writer.reshaped(last, [-1], name))
+
+
+def _in_rows(writer: ModelWriter, source: str, channels: int, name: str) -> str:
+    """Write neighbours, which are channels, as what they are.
+
+    Where a runtime has channels last, only the change of shape is left, which moves nothing.
+    """
+    last = writer.add("Transpose", [source], f"{name}/last", perm=_TO_LAST)
+    wanted = writer.constant(f"{name}/rows", [0, 0, -1, channels], np.int64)
+    rows = writer.add("Reshape", [last, wanted], f"{name}/apart")
+    return writer.add("Transpose", [rows], name, perm=_TO_FIRST)
 
 
 def _emit_maps(writer: ModelWriter, own: OwnBiases, beside: Signal, name: str) -> str:
@@ -228,6 +265,7 @@ def _checked(
     scale: Array,
     own: OwnBiases | None,
     signals: Sequence[Signal],
+    shape: Shape | None = None,
 ) -> Quantized | str:
     """Return the form with the sums that its kernel may meet, or why it may not."""
     ones = tops = 0
@@ -250,7 +288,7 @@ def _checked(
     pair = (
         2 * max(bytes_read) * max(WEIGHT_MAX * (ones + tops > 0), *(int(r.max()) for r in rows))
     )
-    return Quantized(joined, bias, scale, ones, tops, own, largest, pair)
+    return Quantized(joined, bias, scale, ones, tops, own, largest, pair, shape)
 
 
 def _bias(neurons: Spiking, layers: Sequence[Layer]) -> IndexArray:

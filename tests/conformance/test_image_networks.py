@@ -213,6 +213,41 @@ def u_net_that_repeats(write):
     return write.conv(write.relu(write.conv(write.node("Add", up, top), 4)), 2, 1)
 
 
+def _between(write, x, factor, way="half_pixel"):
+    """Enlarge by values between neighbours."""
+    factors = write.constant(1, 1, factor, factor, dtype=np.float32)
+    given = {"mode": "linear", "coordinate_transformation_mode": way}
+    if write.opset == 11:
+        return write.node("Resize", x, write.constant(dtype=np.float32), factors, **given)
+    return write.node("Resize", x, "", factors, **given)
+
+
+def u_net_between_pixels(write):
+    """With bilinear enlargement of aligned corners, joined."""
+    top = write.conv_norm_relu(write.input(2, 8, 8), 4)
+    low = write.conv_norm_relu(write.pool(top), 4)
+    up = _between(write, low, 2, "align_corners")
+    return write.conv(write.conv_norm_relu(write.concat(top, up), 4), 2, 1)
+
+
+def feature_pyramid(write):
+    """Lin et al. 2017, with bilinear enlargement: sums of three scales, without activation."""
+    fine = write.conv_norm_relu(write.input(2, 8, 8), 4)
+    middle = write.conv_norm_relu(fine, 6, strides=[2, 2])
+    coarse = write.conv_norm_relu(middle, 8, strides=[2, 2])
+    x = write.conv(coarse, 4, 1)
+    for lateral in (middle, fine):
+        x = write.node("Add", write.conv(lateral, 4, 1), _between(write, x, 2))
+    return write.conv(write.conv(x, 4), 3, 1)
+
+
+def fully_convolutional(write):
+    """Long et al. 2015: classes on a coarse plane, enlarged at the end."""
+    x = write.pool(write.conv_norm_relu(write.input(2, 8, 8), 4))
+    x = write.conv_norm_relu(x, 6, strides=[2, 2])
+    return _between(write, write.conv(x, 3, 1), 4)
+
+
 # Other activations and pools.
 
 
@@ -280,6 +315,9 @@ NETWORKS = (
     densenet,
     u_net,
     u_net_that_repeats,
+    u_net_between_pixels,
+    feature_pyramid,
+    fully_convolutional,
     leaky,
     parametric,
     limited,

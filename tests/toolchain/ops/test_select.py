@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from toolchain.errors import CompileError, UnsupportedOpError
+from toolchain.errors import CompileError
 from toolchain.frontend.testing import check_against_onnxruntime, import_text, small_integers
 
 SHAPE = (4, 3, 5)
@@ -93,52 +93,6 @@ def test_parts_of_a_split_meet_again():
     )
 
     check_against_onnxruntime(model, X)
-
-
-@pytest.mark.parametrize("mode", ["half_pixel", "asymmetric", "pytorch_half_pixel"])
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 2), (3, 1), (1, 4)])
-def test_whole_factors_repeat_values(mode, rows, columns):
-    rounding = "floor" if mode == "asymmetric" else "round_prefer_floor"
-
-    model = read(
-        f'Resize <coordinate_transformation_mode = "{mode}", nearest_mode = "{rounding}"> '
-        "(x, , factors)",
-        (4, 3 * rows, 5 * columns),
-        factors=np.array([1, 1, rows, columns], np.float32),
-    )
-
-    check_against_onnxruntime(model, X)
-
-
-@pytest.mark.parametrize(
-    ("attributes", "factors", "part"),
-    [
-        ('mode = "linear"', (2, 2), "has mode=linear; only nearest is supported"),
-        (
-            'coordinate_transformation_mode = "align_corners"',
-            (2, 2),
-            "has coordinate_transformation_mode=align_corners",
-        ),
-        (
-            'coordinate_transformation_mode = "asymmetric"',
-            (2, 2),
-            "does not repeat every value as often",
-        ),
-        ('mode = "nearest"', (1, 1.6), "whole factors are supported"),
-    ],
-)
-def test_other_ways_to_resize_are_refused(attributes, factors, part):
-    outputs = (4, int(3 * factors[0]), int(5 * factors[1]))
-
-    with pytest.raises(UnsupportedOpError) as error:
-        read(
-            f"Resize <{attributes}> (x, , factors)",
-            outputs,
-            factors=np.array([1, 1, *factors], np.float32),
-        )
-
-    assert error.value.node == "op"
-    assert part in error.value.problem
 
 
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])

@@ -255,6 +255,7 @@ def leaky(write):
     """Pools behind it are of values that may be negative."""
     x = write.node("LeakyRelu", write.norm(write.conv(write.input(2, 8, 8), 4)), alpha=0.2)
     x = write.node("LeakyRelu", write.conv(write.pool(x), 6), alpha=0.1)
+    x = write.pool(x, 3, 2, pads=[1, 1, 1, 1])
     return write.head(x)
 
 

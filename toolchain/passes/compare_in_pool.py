@@ -11,11 +11,12 @@ the pool makes. `split-signed` gives their sum the populations that the layer be
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 
-from toolchain.ir.ann import Add, Affine, Conv, Dense, MaxPool, Relu
+from toolchain.ir.ann import Add, Affine, Conv, Dense, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import LmHt
@@ -29,16 +30,38 @@ _WINDOW = range(2, 10)
 def compare_in_pool(graph: Graph, _: Context) -> Graph:
     """Replace the first `MaxPool` that reads a layer or a sum; the phase repeats.
 
-    Pools with padding and with large windows stay, and so do all in networks whose activations
-    are trained as spikes or as steps.
+    Pools with large windows stay, and so do all in networks whose activations are trained as
+    spikes or as steps.
     """
     if any(isinstance(node, (LmHt, Staircase)) for node in graph):
         return graph
     for pool in graph.of_type(MaxPool):
-        is_small = int(np.prod(pool.kernel)) in _WINDOW and not np.any(pool.padding)
-        if is_small and isinstance(graph.producer(pool), (Dense, Conv, Add)):
-            return _compared(graph, pool)
+        is_small = int(np.prod(pool.kernel)) in _WINDOW
+        source = graph.producer(pool)
+        if isinstance(source, Rearrange):
+            source = graph.producer(source)
+        if is_small and isinstance(source, (Dense, Conv, Add)):
+            return _compared(*_without_padding(graph, pool))
     return graph
+
+
+def _without_padding(graph: Graph, pool: MaxPool) -> tuple[Graph, MaxPool]:
+    """Return the graph with the edges repeated before the pool, and the pool in it."""
+    if not np.any(pool.padding):
+        return graph, pool
+    (source,) = pool.inputs
+    shape = graph.shapes[source]
+    sides = ((0, 0), *pool.padding)
+    order = np.pad(np.arange(np.prod(shape)).reshape(shape), sides, mode="edge")
+    edges = Rearrange(
+        name=graph.unused(f"{pool.name}/edges"),
+        inputs=(source,),
+        origin=pool.origin,
+        shape=order.shape,
+        order=order.ravel(),
+    )
+    pool = dataclasses.replace(pool, inputs=(edges.name,), padding=((0, 0), (0, 0)))
+    return graph.insert_before(pool.name, edges).swap(pool), pool
 
 
 def _compared(graph: Graph, pool: MaxPool) -> Graph:

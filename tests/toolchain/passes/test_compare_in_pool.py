@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolchain.ir.ann import Conv, MaxPool, Relu
+from toolchain.ir.ann import Conv, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Phase
 from toolchain.ir.reference import run
 from toolchain.passes.compare_in_pool import compare_in_pool
@@ -27,11 +27,18 @@ def pooled(*nodes, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0))):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride"),
-    [((2, 2), (2, 2)), ((3, 3), (2, 1)), ((1, 3), (1, 3))],
+    ("kernel", "stride", "padding"),
+    [
+        ((2, 2), (2, 2), ((0, 0), (0, 0))),
+        ((3, 3), (2, 1), ((0, 0), (0, 0))),
+        ((1, 3), (1, 3), ((0, 0), (0, 0))),
+        ((3, 3), (2, 2), ((1, 1), (1, 1))),
+        ((3, 2), (3, 2), ((0, 2), (1, 0))),
+        ((2, 3), (1, 1), ((1, 0), (2, 2))),
+    ],
 )
-def test_the_function_stays_and_no_pool_does(kernel, stride):
-    graph = pooled(kernel=kernel, stride=stride)
+def test_the_function_stays_and_no_pool_does(kernel, stride, padding):
+    graph = pooled(kernel=kernel, stride=stride, padding=padding)
     x = RANDOM.integers(-4, 5, (3, 2, 6, 6))
 
     prepared = after_phase(graph, Phase.PREPARE, CONTEXT)
@@ -53,10 +60,18 @@ def test_a_pool_behind_an_activation_is_left_alone():
     assert compare_in_pool(graph, CONTEXT) is graph
 
 
-@pytest.mark.parametrize(
-    "given", [{"padding": ((1, 1), (0, 0))}, {"kernel": (4, 4), "stride": (1, 1)}]
-)
-def test_padding_and_large_windows_are_left_alone(given):
-    graph = pooled(**given)
+@pytest.mark.parametrize("order", [None, np.arange(108)[::-1]])
+def test_a_pool_of_rearranged_values_is_compared_too(order):
+    graph = pooled(Rearrange(name="turned", shape=(3, 6, 6), order=order))
+    x = RANDOM.integers(-4, 5, (3, 2, 6, 6))
+
+    prepared = after_phase(graph, Phase.PREPARE, CONTEXT)
+
+    assert not prepared.of_type(MaxPool)
+    np.testing.assert_array_equal(run(prepared, x), run(graph, x))
+
+
+def test_a_large_window_is_left_alone():
+    graph = pooled(kernel=(4, 4), stride=(1, 1))
 
     assert compare_in_pool(graph, CONTEXT) is graph

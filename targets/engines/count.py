@@ -12,7 +12,9 @@ from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import EmitError
 from toolchain.ir.ann import Input, Output
 from toolchain.ir.counts import count
+from toolchain.ir.ends import encoded_inputs
 from toolchain.ir.graph import Graph
+from toolchain.ir.packing import pack
 from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
 
@@ -58,12 +60,12 @@ def _measuring(program: Program) -> Measuring | None:
 
 def _plain(graph: Graph, inputs: Ints) -> Execution:
     """Run samples in the plain way, in float64."""
-    values: dict[str, Floats] = {graph.input.name: inputs.astype(np.float64)}
+    values: dict[str, Floats] = {**encoded_inputs(graph, inputs.astype(np.float64))}
     for node in graph:
         if not isinstance(node, (Input, Output)):
             values[node.name] = count(node, *(values[name] for name in node.inputs))
     return Execution(
-        readout=values[graph.producer(graph.output).name].astype(np.int64),
+        readout=pack([values[node.inputs[0]].astype(np.int64) for node in graph.outputs]),
         counts={node.name: values[node.name] for node in graph.of_type(Spiking)},
     )
 

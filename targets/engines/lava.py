@@ -12,9 +12,9 @@ _SAMPLES_MAX = 4
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     circuit = program.circuit
     result = run_on_lava(circuit, inputs, record=circuit.windows if trace else ())
-    if circuit.readout is None or result.outputs is None:
+    if result.outputs is None:
         raise ValueError("the circuit has no readout")
-    return Execution(readout=result.outputs >> circuit.readout.shift, spikes=result.spikes)
+    return Execution(readout=circuit.in_weight_units(result.outputs), spikes=result.spikes)
 
 
 def missing() -> str | None:

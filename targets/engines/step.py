@@ -8,6 +8,7 @@ from targets.simulator.step import Activity, SampleResult, run_samples
 from targets.simulator.trace import trace_samples
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.ir.mapped import Circuit
+from toolchain.schedule import is_silent_at_rest
 
 
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
@@ -32,17 +33,17 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
 
 def _weight_units(circuit: Circuit, result: SampleResult) -> Ints:
     """Return the readout in weight units; nothing where there is none."""
-    if circuit.readout is None or result.readout is None:
+    if result.readout is None:
         return np.zeros(0, np.int64)
-    return result.readout >> circuit.readout.shift
+    return circuit.in_weight_units(result.readout)
 
 
 def _strays(circuit: Circuit, result: SampleResult) -> int:
     """Count the spikes outside of windows: a sum has gone beyond an observed bound.
 
-    Where samples overlap there are others in every population before and after a sample.
+    Where biases make neurons spike, there are others before and after a sample.
     """
-    if circuit.period < circuit.latency:
+    if not is_silent_at_rest(circuit):
         return 0
     everywhere, inside = result.trace.activity.spikes, result.activity.spikes
     return sum(int((everywhere[name] - inside[name]).sum()) for name in circuit.windows)

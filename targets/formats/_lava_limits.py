@@ -86,7 +86,7 @@ def _check_source(source: Source, circuit: Circuit) -> None:
         name,
     )
     _check_shape(source.shape, name)
-    if name == circuit.input:
+    if name in circuit.inputs:
         require(not source.events, "it carries the samples and has events of its own", name)
         return
     require(bool(source.events), "it neither carries the samples nor has events", name)
@@ -291,7 +291,7 @@ def _(synapse: Injection, source: Shape, target: Shape) -> None:
 
 def _check_connected(circuit: Circuit) -> None:
     """Refuse populations that no path joins to the input: Lava would leave them out."""
-    reached, frontier = {circuit.input}, [circuit.input]
+    reached, frontier = {circuit.inputs[0]}, [circuit.inputs[0]]
     while frontier:
         name = frontier.pop()
         for synapse in circuit.synapses:
@@ -309,17 +309,15 @@ def _check_connected(circuit: Circuit) -> None:
 
 
 def _check_readout(circuit: Circuit) -> None:
-    readout = circuit.readout
-    if readout is None:
-        return
-    require(
-        isinstance(circuit.nodes.get(readout.population), Lif | Radix),
-        "outputs are read from it, and it has no membrane potential",
-        readout.population,
-    )
-    require(
-        0 <= readout.step < circuit.latency,
-        f"outputs are read after step {readout.step}; a sample has steps 0 to "
-        f"{circuit.latency - 1}",
-        readout.population,
-    )
+    for readout in circuit.readouts:
+        require(
+            isinstance(circuit.nodes.get(readout.population), Lif | Radix),
+            "outputs are read from it, and it has no membrane potential",
+            readout.population,
+        )
+        require(
+            0 <= readout.step < circuit.latency,
+            f"outputs are read after step {readout.step}; a sample has steps 0 to "
+            f"{circuit.latency - 1}",
+            readout.population,
+        )

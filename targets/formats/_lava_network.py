@@ -3,7 +3,8 @@
     python run.py inputs.npz [--output trace.npz] [--record POPULATION ...]
 
 ``inputs.npz`` holds one integer array ``inputs``: encoded samples, ``(samples, *shape of the
-input source)``. Sample ``i`` starts in time step ``i * period``. The readout of every sample is
+input source)``; those of several sources are flattened and follow each other, and so are several
+outputs. Sample ``i`` starts in time step ``i * period``. The readout of every sample is
 printed, and written with the recorded spikes where ``--output`` says. Needs lava-nc 0.10.0,
 SciPy and a NumPy below 2.
 
@@ -155,14 +156,21 @@ class Network:
     def player(self, source: dict[str, Any], inputs: Any) -> Any:
         """Return the process of a source: the samples, or what is the same in every sample."""
         rows = np.full(self.steps, -1)
-        if source["name"] == self.circuit["input"]:
+        if source["name"] in self.circuit["inputs"]:
             rows[self.starts] = np.arange(len(inputs))
-            values = inputs
+            values = self.part(source, inputs.reshape(len(inputs), -1))
         else:
             for row, (step, _) in enumerate(source["events"]):
                 rows[self.starts + step] = row
             values = np.array([values for _, values in source["events"]])
         return Player(source["name"], lava_order(values.reshape(-1, *source["shape"])), rows)
+
+    def part(self, source: dict[str, Any], inputs: Any) -> Any:
+        """Return what a source takes of flattened samples, which hold all inputs in a row."""
+        names = self.circuit["inputs"]
+        sizes = [int(np.prod(self.nodes[name]["shape"])) for name in names]
+        first = sum(sizes[: names.index(source["name"])])
+        return inputs[:, first : first + int(np.prod(source["shape"]))]
 
     def connect(self, synapse: dict[str, Any]) -> None:
         """Create the process of a synapse between its source and its target."""
@@ -340,9 +348,9 @@ def simulate(
     Returns:
         ``"spikes NAME"`` ``(steps, *shape)`` for ``record``, ``"u NAME"`` and ``"v NAME"``
         ``(steps, *shape)`` for ``record_state``, and ``"outputs"`` ``(samples, *shape)`` if the
-        circuit has a readout. Steps are counted over the whole run.
+        circuit has readouts; of several, flattened one after the other. Steps are counted over
+        the whole run.
     """
-    readout = circuit["readout"]
     with tempfile.TemporaryDirectory() as folder:
         network = Network(circuit, inputs, folder)
         for name in record:
@@ -352,10 +360,18 @@ def simulate(
                 network.record_state(
                     name, register, np.arange(network.steps), f"{register} {name}"
                 )
-        if readout is not None:
+        for index, readout in enumerate(circuit["readouts"]):
             steps = network.starts + readout["step"]
-            network.record_state(readout["population"], "v", steps, "outputs")
-        return network.run()
+            network.record_state(readout["population"], "v", steps, f"output {index}")
+        return with_outputs(network.run(), len(circuit["readouts"]))
+
+
+def with_outputs(trace: dict[str, Any], readouts: int) -> dict[str, Any]:
+    """Return the records with what was read out under ``"outputs"``."""
+    parts = [trace.pop(f"output {index}") for index in range(readouts)]
+    if len(parts) > 1:
+        parts = [np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)]
+    return {**trace, "outputs": parts[0]} if parts else trace
 
 
 def main() -> None:

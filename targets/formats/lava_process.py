@@ -28,6 +28,7 @@ from targets.lava_compat import SCRIPT_FUNCTIONS, LavaError, require_lava
 from toolchain.errors import InputDataError
 from toolchain.ir.archive import read_archive, save_archive
 from toolchain.ir.mapped import Circuit, IntArray
+from toolchain.ir.packing import packed_shape, unpack
 from toolchain.target import FORMATS, from_circuit
 
 _SCRIPT = Path(__file__).with_name("_lava_network.py")
@@ -43,7 +44,8 @@ class LavaTrace:
     Attributes:
         spikes: What each population sent, ``(samples, latency, *shape)``, counted from every
             sample's first step; 0 or 1, or payloads where the population sends them.
-        outputs: The readout, ``(samples, *shape)``; `None` if the circuit has none.
+        outputs: The readout, ``(samples, *shape)``, of several packed; `None` if the circuit
+            has none.
         u: Synaptic current by population as it is after each step of the whole run,
             ``(steps, *shape)`` with ``steps = (samples - 1) * period + latency``.
         v: Membrane potential, likewise.
@@ -87,7 +89,8 @@ def run_on_lava(
 
     Args:
         circuit: What to run.
-        inputs: Encoded samples, ``(samples, *shape of the input source)``.
+        inputs: Encoded samples, ``(samples, *shape of the input source)``; those of several
+            sources are flattened and follow each other.
         record: Populations whose spikes are returned.
         record_state: Populations whose registers are returned.
         timeout_s: Time the run may take, in seconds.
@@ -132,20 +135,21 @@ def _body(module: Path) -> str:
 
 
 def _check_inputs(circuit: Circuit, inputs: IntArray) -> None:
-    source = circuit.nodes[circuit.input]
-    if len(inputs) == 0 or inputs.shape[1:] != source.shape:
+    shapes = circuit.input_shapes
+    if len(inputs) == 0 or inputs.shape[1:] != packed_shape(shapes):
         raise InputDataError(
             f"samples have shape {inputs.shape[1:]} and there are {len(inputs)}; the circuit's "
-            f"input has shape {source.shape}",
-            node=source.name,
+            f"input has shape {packed_shape(shapes)}",
+            node=circuit.inputs[0],
         )
-    low, high = payload_range(getattr(source, "message_bits", 0))
-    if inputs.min() < low or inputs.max() > high:
-        raise InputDataError(
-            f"samples have values {inputs.min()} to {inputs.max()}; the circuit's input holds "
-            f"{low} to {high}",
-            node=source.name,
-        )
+    for name, values in zip(circuit.inputs, unpack(inputs, shapes), strict=True):
+        low, high = payload_range(getattr(circuit.nodes[name], "message_bits", 0))
+        if values.min() < low or values.max() > high:
+            raise InputDataError(
+                f"samples have values {values.min()} to {values.max()}; the circuit's input "
+                f"holds {low} to {high}",
+                node=name,
+            )
 
 
 def run_script(script: Path, arguments: list[str], timeout_s: float) -> None:

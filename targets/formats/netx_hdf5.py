@@ -20,7 +20,14 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from targets.netx.chain import LAVA, Block, Chain, chain_of, require_stock_neurons
+from targets.netx.chain import (
+    LAVA,
+    Block,
+    Chain,
+    chain_of,
+    require_single_ends,
+    require_stock_neurons,
+)
 from targets.netx.parameters import (
     Data,
     bias_fields,
@@ -57,6 +64,7 @@ def emit_netx(circuit: Circuit, out_dir: Path) -> tuple[Path, ...]:
             numbers.
     """
     require_stock_neurons(circuit)
+    require_single_ends(circuit)
     chain = chain_of(relay_gates(circuit))
     before = chain.source.shape
     if chain.clock is not None:

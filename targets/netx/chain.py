@@ -96,6 +96,23 @@ def require_stock_neurons(circuit: Circuit) -> None:
             )
 
 
+def require_single_ends(circuit: Circuit) -> None:
+    """Refuse several inputs or outputs.
+
+    Raises:
+        EmitError: There are some; it names the second.
+    """
+    read = [readout.population for readout in circuit.readouts]
+    for what, names in (("inputs", circuit.inputs), ("outputs", read)):
+        if len(names) > 1:
+            raise EmitError(
+                f"is the second of {len(names)} {what}; a netx file is a chain from one input "
+                "to one output",
+                node=names[1],
+                hint=LAVA,
+            )
+
+
 def constant_sources(circuit: Circuit) -> tuple[Source, ...]:
     """Return the sources that do not carry the sample."""
     return tuple(source for source in circuit.sources if source.name != circuit.input)

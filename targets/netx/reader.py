@@ -113,13 +113,13 @@ def _circuit(root: Fields, chain: Chain, windows: Mapping[str, Window]) -> Circu
         sources=chain.sources,
         populations=populations,
         synapses=tuple(chain.synapses),
-        input=INPUT,
+        inputs=(INPUT,),
         period=root.integer_attribute("period") or chain.options.reset_interval or 1,
         latency=latency,
         windows={
             name: windows[name] for name in windows if name in {p.name for p in populations}
         },
-        readout=Readout(populations[-1].name, step or 0) if has_readout else None,
+        readouts=(Readout(populations[-1].name, step or 0),) if has_readout else (),
     )
 
 

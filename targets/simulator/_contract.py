@@ -67,12 +67,14 @@ def check_circuit(circuit: Circuit) -> None:
 
 
 def _check_timetable(circuit: Circuit) -> None:
-    """Check that the input, the windows and the readout are where they say."""
-    if circuit.input not in {source.name for source in circuit.sources}:
-        raise VerifyError(f"its input {circuit.input!r} is no source", node=circuit.name)
+    """Check that inputs, windows and readouts are where they say."""
+    sources = {source.name for source in circuit.sources}
+    for name in circuit.inputs:
+        if name not in sources:
+            raise VerifyError(f"its input {name!r} is no source", node=circuit.name)
     populations = {population.name: population for population in circuit.populations}
-    readout = [circuit.readout.population] if circuit.readout is not None else []
-    for name in (*circuit.windows, *readout):
+    read = (readout.population for readout in circuit.readouts)
+    for name in (*circuit.windows, *read):
         if name not in populations:
             raise VerifyError("the timetable names no population", node=name)
     for name, window in circuit.windows.items():

@@ -106,14 +106,14 @@ def _part(
     sources: Collection[Source],
 ) -> Circuit:
     kept = tuple(synapse for synapse in synapses if synapse.target in needed)
-    read = {synapse.source for synapse in kept} | {circuit.input}
+    read = {synapse.source for synapse in kept} | set(circuit.inputs)
     return dataclasses.replace(
         circuit,
         sources=tuple(source for source in sources if source.name in read),
         populations=tuple(node for node in circuit.populations if node.name in needed),
         synapses=kept,
         windows={name: circuit.windows[name] for name in circuit.windows if name in needed},
-        readout=None,
+        readouts=(),
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.ir.ann import Input, MaxPool, Rearrange
+from toolchain.ir.ann import MaxPool, Rearrange
+from toolchain.ir.ends import encoded_inputs
 from toolchain.ir.graph import Graph
 from toolchain.ir.reference import gather
 from toolchain.ir.snn import Spiking
@@ -33,14 +34,12 @@ def graph_counts(
 
     Args:
         graph: Quantized.
-        inputs: Encoded samples ``(samples, *input shape)``.
+        inputs: Encoded samples ``(samples, *encoded shape)``.
         neurons: Counts ``(samples, *shape)`` of all populations of neurons.
     """
-    values: dict[str, Counts] = {}
+    values: dict[str, Counts] = {**encoded_inputs(graph, inputs)}
     for node in graph:
-        if isinstance(node, Input):
-            values[node.name] = inputs
-        elif isinstance(node, Spiking):
+        if isinstance(node, Spiking):
             values[node.name] = neurons[node.name].astype(
                 np.min_scalar_type(node.levels), copy=False
             )

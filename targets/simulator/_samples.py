@@ -17,6 +17,7 @@ from targets.simulator._schedule import SampleSchedule
 from targets.simulator._tally import Counts, Tally, activity
 from toolchain.errors import InputDataError, UnknownNameError
 from toolchain.ir.mapped import Circuit, IntArray, Shape, Window
+from toolchain.ir.packing import pack
 
 _STATE_BYTES = 16
 _PASSING_BYTES = 24
@@ -40,7 +41,7 @@ def run(
     """
     circuit = machine.circuit
     if not len(x):
-        raise InputDataError("there are no samples", node=circuit.input)
+        raise InputDataError("there are no samples", node=circuit.inputs[0])
     schedule = SampleSchedule(circuit, x, period)
     machine.start(schedule.batch)
     recorder = Recorder(machine, record, schedule.batch, schedule.time_steps)
@@ -70,35 +71,33 @@ def run(
 
 
 class _Readings:
-    """Register ``v`` of the readout at the step of each sample."""
+    """Register ``v`` of what is read out, at its step of each sample."""
 
     def __init__(self, machine: Machine, samples: int, period: int | None) -> None:
         self._machine = machine
-        self._readout = machine.circuit.readout
+        self._readouts = machine.circuit.readouts
         self._period = period
-        neurons = machine.neurons[self._readout.population] if self._readout else 0
-        self._rows = np.zeros((samples, neurons), np.int64)
+        neurons = (machine.neurons[readout.population] for readout in self._readouts)
+        self._rows = [np.zeros((samples, count), np.int64) for count in neurons]
 
     def add(self, t: int) -> None:
         """Read what is due after step ``t``."""
-        if self._readout is None:
-            return
-        elapsed = t - self._readout.step
-        v = self._machine.states[self._readout.population].v
-        if self._period is None:
-            if elapsed == 0:
-                self._rows[:] = v
-        elif elapsed >= 0 and elapsed % self._period == 0:
-            sample = elapsed // self._period
-            self._rows[sample : sample + 1] = v
+        for readout, rows in zip(self._readouts, self._rows, strict=True):
+            elapsed = t - readout.step
+            v = self._machine.states[readout.population].v
+            if self._period is None:
+                if elapsed == 0:
+                    rows[:] = v
+            elif elapsed >= 0 and elapsed % self._period == 0:
+                sample = elapsed // self._period
+                rows[sample : sample + 1] = v
 
     def values(self) -> IntArray | None:
-        """Return what was read, ``(samples, *shape)``."""
-        if self._readout is None:
+        """Return what was read, ``(samples, *shape)``; of several, packed."""
+        if not self._readouts:
             return None
-        return from_rows(
-            self._rows, self._machine.circuit.nodes[self._readout.population].shape
-        )
+        shapes = self._machine.circuit.readout_shapes
+        return pack([from_rows(*part) for part in zip(self._rows, shapes, strict=True)])
 
 
 def counted_windows(circuit: Circuit, count: Collection[str] | None) -> dict[str, Window]:

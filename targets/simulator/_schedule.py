@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from targets.simulator._layout import to_rows
 from targets.simulator._machine import Emissions, Writes
 from toolchain.errors import InputDataError
 from toolchain.ir.mapped import Circuit, Injection, IntArray, Lif, Source
+from toolchain.ir.packing import packed_shape, unpack
 
 Rows = npt.NDArray[np.int32]
 
@@ -84,27 +85,30 @@ class GivenSchedule:
 
 
 class SampleSchedule:
-    """Samples enter through the circuit's input, side by side or one after the other."""
+    """Samples enter through the circuit's inputs, side by side or one after the other."""
 
     def __init__(self, circuit: Circuit, x: npt.NDArray[Any], period: int | None) -> None:
         """Prepare a run.
 
         Args:
             circuit: Whose sources these are.
-            x: ``(samples, *input shape)``, at least one sample.
+            x: ``(samples, *input shape)``, at least one sample; of several inputs, packed.
             period: Steps between the starts of two samples of one run; `None` runs them side by
                 side, each in a batch element of its own.
         """
         self._sources = {source.name: source for source in circuit.sources}
-        self._input = circuit.input
-        self._x = _checked(circuit, self._sources[circuit.input], x, (len(x),))
+        self._x = {
+            name: _checked(circuit, self._sources[name], part, (len(x),))
+            for name, part in _parts(circuit, x)
+        }
         self._events = {
             name: _events(circuit, source)
             for name, source in self._sources.items()
-            if name != circuit.input
+            if name not in circuit.inputs
         }
         self._written = _written_sources(circuit)
         self._period = period
+        self._samples = len(x)
         self.batch = len(x) if period is None else 1
         self.time_steps = circuit.latency + (len(x) - 1) * (period or 0)
 
@@ -112,7 +116,8 @@ class SampleSchedule:
         """See `Schedule.at`."""
         rows: dict[str, Rows] = {}
         if (sample := self._begun(t)) is not None:
-            rows[self._input] = self._x if self._period is None else self._x[sample][None]
+            for name, part in self._x.items():
+                rows[name] = part if self._period is None else part[sample][None]
         for name, events in self._events.items():
             due = [
                 values for step, values in events.items() if self._begun(t - step) is not None
@@ -125,10 +130,12 @@ class SampleSchedule:
 
     def sent(self) -> dict[str, IntArray]:
         """See `Schedule.sent`."""
-        counts: dict[str, IntArray] = {self._input: (self._x != 0).astype(np.int64)}
+        counts: dict[str, IntArray] = {
+            name: (part != 0).astype(np.int64) for name, part in self._x.items()
+        }
         for name, events in self._events.items():
             counts[name] = _count_events(
-                self._sources[name], list(events.values()), len(self._x)
+                self._sources[name], list(events.values()), self._samples
             )
         return counts
 
@@ -137,7 +144,21 @@ class SampleSchedule:
         if self._period is None:
             return 0 if t == 0 else None
         sample, phase = divmod(t, self._period)
-        return sample if phase == 0 and 0 <= sample < len(self._x) else None
+        return sample if phase == 0 and 0 <= sample < self._samples else None
+
+
+def _parts(circuit: Circuit, x: npt.NDArray[Any]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Yield what each input of a circuit takes of samples, by its name.
+
+    Raises:
+        InputDataError: The samples have another shape.
+    """
+    shape = packed_shape(circuit.input_shapes)
+    if x.shape[1:] != shape:
+        raise InputDataError(
+            f"has shape {x.shape}; {(len(x), *shape)} is needed", node=circuit.inputs[0]
+        )
+    yield from zip(circuit.inputs, unpack(x, circuit.input_shapes), strict=True)
 
 
 def _checked(

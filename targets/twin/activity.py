@@ -43,7 +43,7 @@ class FanOuts:
         nodes: By node of the graph, pools included, ``shape`` of the node; with what is behind
             those that repeat its spikes a step later.
         repeats: By node, how many populations send its spikes, itself included.
-        payload: Behind each input, ``shape`` of the input.
+        payload: Behind each number of an encoded sample, in their order.
         constant_spikes: Payloads that constant sources send for every sample.
         constant_operations: Their synaptic operations.
         constant_graded: Those of them that graded spikes cause.
@@ -63,7 +63,7 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
     That is so for populations that the graph has not, unless they repeat one that it has, for
     those whose copies differ, and for binary numbers.
     """
-    silent = {circuit.readout.population} if circuit.readout else set()
+    silent = {readout.population for readout in circuit.readouts}
     senders = {population.name for population in circuit.populations} - silent
     stands_for = {name: _repeated(circuit, name, graph) for name in senders}
     if senders - circuit.windows.keys() or not all(stands_for.values()):
@@ -77,7 +77,7 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
             return None
         nodes[node] = nodes.get(node, 0) + copies[:, 0]
         repeats[node] = repeats.get(node, 0) + 1
-    constants = [source for source in circuit.sources if source.name != circuit.input]
+    constants = [source for source in circuit.sources if source.name not in circuit.inputs]
     sent = {
         source.name: sum((values != 0).astype(np.int64) for _, values in source.events)
         for source in constants
@@ -89,7 +89,7 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
     return FanOuts(
         nodes=nodes,
         repeats=repeats,
-        payload=_fan_out(circuit, circuit.input),
+        payload=np.concatenate([_fan_out(circuit, name).ravel() for name in circuit.inputs]),
         constant_spikes=sum(int(np.sum(spikes)) for spikes in sent.values()),
         constant_operations=sum(operations.values()),
         constant_graded=sum(operations[s.name] for s in constants if s.message_bits),

@@ -64,10 +64,10 @@ def circuit():
                 name="d", source="m", target="out", weight=2 * np.eye(2, 5, dtype=int)
             ),
         ),
-        input="x",
+        inputs=("x",),
         period=PERIOD,
         latency=LATENCY,
-        readout=Readout("out", 10, shift=0),
+        readouts=(Readout("out", 10, shift=0),),
     )
 
 

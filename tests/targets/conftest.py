@@ -125,9 +125,9 @@ def _gated(kernels: npt.NDArray[np.int64], readout: npt.NDArray[np.int64]) -> Ci
                 weight_exponent=-1,
             ),
         ),
-        input="image",
+        inputs=("image",),
         period=period,
         latency=period,
         windows={"conv": Window(FIRE, LEVELS), "pool": Window(FIRE + 1, LEVELS)},
-        readout=Readout("logits", period - 1),
+        readouts=(Readout("logits", period - 1),),
     )

@@ -54,11 +54,13 @@ class Encoding:
 class Input(Node):
     """The sample, as the model's user gives it, brought into channel-first order by the host.
 
-    ``y.flat = x.flat[order]``, then `Encoding` once the network is converted.
+    ``y.flat = x.flat[offset:][order]``, then `Encoding` once the network is converted.
 
     Attributes:
         shape: Of the output.
         source_shape: Of the model's input without its batch axis.
+        offset: Where in a sample it begins: of a model with several inputs a sample is all of
+            them, flattened, one after the other.
         order: Flat index into the model's input for each element of the output; `None` keeps
             the order.
         encoding: Integers that stand for the sample; `None` before conversion.
@@ -75,6 +77,7 @@ class Input(Node):
     windows: int = 1
     tensor: str = ""
     dtype: str = "float32"
+    offset: int = 0
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return ``shape``; an input reads nothing."""

@@ -91,15 +91,33 @@ class Graph:
             shapes[node.name] = node.shape_behind(tuple(shapes[s] for s in node.inputs))
         return MappingProxyType(shapes)
 
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """All inputs, in the order in which a sample holds them."""
+        return tuple(sorted(self.of_type(Input), key=lambda node: node.offset))
+
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """All outputs, in the order of the model."""
+        return self.of_type(Output)
+
     @property
     def input(self) -> Input:
-        """The only input."""
-        return self.of_type(Input)[0]
+        """The only input.
+
+        Raises:
+            VerifyError: There are several.
+        """
+        return _only(self.inputs)
 
     @property
     def output(self) -> Output:
-        """The only output."""
-        return self.of_type(Output)[0]
+        """The only output.
+
+        Raises:
+            VerifyError: There are several.
+        """
+        return _only(self.outputs)
 
     def of_type(self, kind: type[N]) -> tuple[N, ...]:
         """Return the nodes of class ``kind`` or a subclass, in order."""
@@ -205,3 +223,11 @@ class Graph:
     def with_nodes(self, nodes: Iterable[Node]) -> Graph:
         """Return the graph with other nodes."""
         return dataclasses.replace(self, nodes=tuple(nodes))
+
+
+def _only(ends: tuple[N, ...]) -> N:
+    if len(ends) != 1:
+        raise VerifyError(
+            f"is one of {len(ends)} {ends[1].kind} nodes, where one is taken", node=ends[1].name
+        )
+    return ends[0]

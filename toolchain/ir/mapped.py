@@ -25,13 +25,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
+from toolchain.errors import VerifyError
 from toolchain.fixedpoint import INPUT_SHIFT
+from toolchain.ir.packing import pack, unpack
 from toolchain.ir.radix import Radix, RadixMax
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -332,31 +334,71 @@ class Circuit:
 
     Attributes:
         name: Of the network.
-        sources: Exactly one of them, `input`, carries the samples.
+        sources: Those among `inputs` carry the samples.
         populations: In order of depth.
         synapses: Any order; loops allowed.
-        input: Name of the source that emits the encoded sample at step 0 and 0 at other steps.
+        inputs: Names of the sources, one or more, that emit the encoded sample at step 0 and 0
+            at other steps. Of several each emits a part: flattened, they follow each other.
         period: Time steps from one sample's first step to the next's; >= 1.
-        latency: Time steps one sample needs from its first step to its readout, inclusive.
+        latency: Time steps one sample needs from its first step to its last readout, inclusive.
         windows: Of every population that spikes, relays as well, by its name.
-        readout: Where the outputs are read.
+        readouts: Where the outputs are read. Of several each gives a part: flattened, they
+            follow each other.
     """
 
     name: str
     sources: tuple[Source, ...]
     populations: tuple[Population, ...]
     synapses: tuple[Synapse, ...]
-    input: str
+    inputs: tuple[str, ...]
     period: int
     latency: int
     windows: Mapping[str, Window] = field(default_factory=dict)
-    readout: Readout | None = None
+    readouts: tuple[Readout, ...] = ()
 
     @cached_property
     def nodes(self) -> Mapping[str, Source | Population]:
         """Sources and populations by name."""
         nodes: list[Source | Population] = [*self.sources, *self.populations]
         return {node.name: node for node in nodes}
+
+    @property
+    def input(self) -> str:
+        """Name of the only source that carries the samples.
+
+        Raises:
+            VerifyError: There are several.
+        """
+        if len(self.inputs) != 1:
+            raise VerifyError(f"{len(self.inputs)} sources carry samples", node=self.name)
+        return self.inputs[0]
+
+    @property
+    def readout(self) -> Readout | None:
+        """Where the only output is read; `None` if none is.
+
+        Raises:
+            VerifyError: There are several.
+        """
+        if len(self.readouts) > 1:
+            raise VerifyError(f"{len(self.readouts)} outputs are read", node=self.name)
+        return self.readouts[0] if self.readouts else None
+
+    @property
+    def input_shapes(self) -> list[Shape]:
+        """Shapes of the sources that carry the samples."""
+        return [self.nodes[name].shape for name in self.inputs]
+
+    @property
+    def readout_shapes(self) -> list[Shape]:
+        """Shapes of the populations that are read."""
+        return [self.nodes[readout.population].shape for readout in self.readouts]
+
+    def in_weight_units(self, v: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what was read, ``v`` ``(samples, *shape)``, of several packed, unshifted."""
+        parts = unpack(v, self.readout_shapes)
+        shifts = (readout.shift for readout in self.readouts)
+        return pack([part >> shift for part, shift in zip(parts, shifts, strict=True)])
 
     def into(self, target: str) -> tuple[Synapse, ...]:
         """Return the synapses that drive the population ``target``."""

@@ -7,6 +7,7 @@ exact, so the same code is the reference of the quantized network.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -32,6 +33,7 @@ from toolchain.ir.ann import (
 from toolchain.ir.convolution import convolve, windows
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import IndexArray, Node
+from toolchain.ir.packing import pack
 from toolchain.ir.snn import (
     IntegrateFire,
     LmHt,
@@ -143,8 +145,16 @@ def _sum(inputs: Sequence[Value]) -> Value:
 
 
 def run(graph: Graph, x: npt.NDArray[np.generic]) -> Floats:
-    """Return the model's output ``(batch, *shape)`` for ``x`` ``(batch, *source_shape)``."""
-    return counts_of(evaluate(graph, x)[graph.output.name])
+    """Return the answers ``(batch, *shape)`` of the model for ``x`` ``(batch, *shape)``.
+
+    See ``toolchain.ir.ends`` for samples and answers of several inputs and outputs.
+    """
+    return answers_of(graph, evaluate(graph, x))
+
+
+def answers_of(graph: Graph, values: Mapping[str, Value]) -> Floats:
+    """Return the answers ``(batch, *shape)`` among the outputs of all nodes."""
+    return pack([counts_of(values[node.name]) for node in graph.outputs])
 
 
 def spike_counts(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Floats]:
@@ -162,8 +172,15 @@ def counts_of(value: Value) -> Floats:
 
 
 def encode(node: Input, x: npt.NDArray[np.generic]) -> Floats:
-    """Return what enters the network: ``x`` in channel-first order, as integers if encoded."""
-    y = gather(np.asarray(x, np.float64).reshape(len(x), -1), node.order)
+    """Return what enters the network: ``x`` in channel-first order, as integers if encoded.
+
+    Args:
+        node: The input.
+        x: Samples, or windows of them, ``(samples, ...)``, with all inputs of the model.
+    """
+    end = node.offset + math.prod(node.source_shape)
+    own = np.asarray(x, np.float64).reshape(len(x), -1)[:, node.offset : end]
+    y = gather(own, node.order)
     if node.encoding is not None:
         code = node.encoding
         y = np.clip(np.rint(y / code.scale), code.low, code.high)
@@ -189,7 +206,7 @@ def compute(node: Node, *inputs: Any) -> Value:
 def _(node: Input, x: Floats) -> Value:
     if node.windows == 1:
         return encode(node, x)
-    y = encode(node, x.reshape(-1, *node.source_shape))
+    y = encode(node, x.reshape(len(x) * node.windows, -1))
     return Windows(y.reshape(len(x), node.windows, *node.shape))
 
 

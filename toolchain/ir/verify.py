@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -67,9 +68,21 @@ def verify(graph: Graph) -> None:
         _verify_inputs(node)
     graph.shapes  # noqa: B018  (computing the shapes checks order and fit)
     for kind in (Input, Output):
-        if len(graph.of_type(kind)) != 1:
-            raise VerifyError(f"{len(graph.of_type(kind))} nodes are {kind.__name__}, not one")
+        if not graph.of_type(kind):
+            raise VerifyError(f"no node is {kind.__name__}")
+    _verify_offsets(graph)
     _verify_nothing_dropped(graph)
+
+
+def _verify_offsets(graph: Graph) -> None:
+    """Check that a sample consists of the inputs, one after the other."""
+    end = 0
+    for node in graph.inputs:
+        if node.offset != end:
+            raise VerifyError(f"begins at {node.offset}; it must at {end}", node=node.name)
+        if node.windows > 1 and len(graph.inputs) > 1:
+            raise VerifyError("has windows, and is one of several inputs", node=node.name)
+        end += math.prod(node.source_shape)
 
 
 def _verify_inputs(node: Node) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -46,7 +46,7 @@ class Draft:
         windows: When each source and population spikes, by its name.
         starts: In which step each window of it begins to spike, by its name.
         length: For how many steps, by its name.
-        readout: Where the outputs are read, once it has been added.
+        readouts: Where the outputs are read that have been added.
     """
 
     graph: Graph
@@ -57,12 +57,17 @@ class Draft:
     windows: dict[str, Window] = field(default_factory=dict)
     starts: dict[str, tuple[int, ...]] = field(default_factory=dict)
     length: dict[str, int] = field(default_factory=dict)
-    readout: Readout | None = None
+    readouts: list[Readout] = field(default_factory=list)
 
     @property
     def latency(self) -> int:
-        """Time steps from a sample's first step to its readout, inclusive."""
-        return self.readout.step + 1 if self.readout is not None else 0
+        """Time steps from a sample's first step to its last readout, inclusive."""
+        return max((readout.step + 1 for readout in self.readouts), default=0)
+
+    def order(self) -> Iterator[Node]:
+        """Iterate over the nodes of the graph, the outputs at the end."""
+        yield from (node for node in self.graph if not isinstance(node, Output))
+        yield from self.graph.outputs
 
     def ready(self, layers: Layers) -> int:
         """Return the step in which the last spike that any of the layers reads has arrived."""
@@ -207,7 +212,8 @@ class Draft:
         ready = self.ready(layers)
         self.add_layers(layers, name, 1, ready if decay_u else None)
         silent = (window.start + window.length for window in self.windows.values())
-        self.readout = Readout(name, ready if decay_u else max(ready, *silent))
+        step = ready if decay_u else max(ready, *silent)
+        self.readouts.append(Readout(name, step))
 
     def behind(self, node: Node) -> str:
         """Return the name of the source or population whose spikes ``node`` reads."""
@@ -242,11 +248,11 @@ class Draft:
             sources=tuple(self.sources),
             populations=tuple(self._timed(node, period) for node in self.populations),
             synapses=tuple(self.synapses),
-            input=self.graph.input.name,
+            inputs=tuple(node.name for node in self.graph.inputs),
             period=period,
             latency=self.latency,
             windows={name: self.windows[name] for name in spiking},
-            readout=self.readout,
+            readouts=tuple(self.readouts),
         )
 
     def _timed(self, population: Population, period: int) -> Population:
@@ -268,7 +274,7 @@ def draw(
         readout_decay: 4096ths of ``u`` that the outputs lose per step.
     """
     draft = Draft(graph, target)
-    for node in graph:
+    for node in draft.order():
         if isinstance(node, Input):
             draft.add_input(node)
         elif isinstance(node, OrPool):

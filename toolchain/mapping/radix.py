@@ -51,7 +51,7 @@ def map_radix(graph: Graph, target: Target) -> Circuit:
             joins.
     """
     draft = _RadixDraft(graph, target)
-    for node in graph:
+    for node in draft.order():
         if isinstance(node, Input):
             draft.add_input(node)
         elif isinstance(node, RadixPool):
@@ -118,7 +118,7 @@ class _RadixDraft(Draft):
         shape = self.graph.shapes[layers[0].name]
         self.populations.append(Radix(name=name, shape=shape, start=step, interval=1, places=0))
         self.add_layers(layers, name, 1, step)
-        self.readout = Readout(name, step, shift=0)
+        self.readouts.append(Readout(name, step, shift=0))
 
     def _delayed(self, source: str, delay: int) -> str:
         """Return what fires the numbers of ``source`` by so many steps later."""
@@ -132,9 +132,10 @@ class _RadixDraft(Draft):
         Raises:
             CapacityError: A source sends negative numbers, too.
         """
-        if source != self.graph.input.name:
+        node = self.graph[source] if source in self.graph else None
+        if not isinstance(node, Input):
             return self.length[source]
-        encoding = self.graph.input.encoding
+        encoding = node.encoding
         if encoding is None or encoding.low < 0:
             raise CapacityError(
                 "the input joins what other layers have computed from it, and negative numbers "

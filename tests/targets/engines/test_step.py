@@ -24,11 +24,11 @@ def program(start):
             DenseSynapse(name="a", source="x", target="n", weight=np.ones((3, 2), np.int64)),
             DenseSynapse(name="b", source="n", target="out", weight=np.ones((1, 3), np.int64)),
         ),
-        input="x",
+        inputs=("x",),
         period=4,
         latency=4,
         windows={"n": Window(start, 1)},
-        readout=Readout("out", 3),
+        readouts=(Readout("out", 3),),
     )
     graph = Graph(
         "net",

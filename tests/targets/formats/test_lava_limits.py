@@ -213,7 +213,7 @@ def test_a_synapse_lava_would_change_is_refused(
 
 
 def test_the_input_source_has_no_events_of_its_own(integrate_then_fire, tmp_path):
-    circuit = replace(integrate_then_fire.circuit, input="gate")
+    circuit = replace(integrate_then_fire.circuit, inputs=("gate",))
 
     assert refusal(circuit, tmp_path) == (
         "image",
@@ -243,7 +243,7 @@ def test_a_population_without_a_path_to_the_input_is_refused(integrate_then_fire
 
 
 def test_outputs_are_read_within_the_sample(integrate_then_fire, tmp_path):
-    circuit = replace(integrate_then_fire.circuit, readout=Readout("logits", 14))
+    circuit = replace(integrate_then_fire.circuit, readouts=(Readout("logits", 14),))
 
     assert refusal(circuit, tmp_path) == (
         "logits",

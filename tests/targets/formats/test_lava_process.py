@@ -102,7 +102,7 @@ def test_every_register_equals_the_definition_in_every_step():
         sources=(Source(name="x", shape=(3,), message_bits=8),),
         populations=(lif,),
         synapses=synapses,
-        input="x",
+        inputs=("x",),
         period=STEPS,
         latency=STEPS,
     )
@@ -187,7 +187,7 @@ def test_every_kind_of_weight_arrives_as_it_is():
             for name, sums in want.items()
         ),
         synapses=tuple(synapses),
-        input="x",
+        inputs=("x",),
         period=2,
         latency=2,
     )
@@ -232,7 +232,7 @@ def test_sigma_delta_neurons_send_changes_through_a_host_injection():
             ),
             DenseSynapse(name="sum", source="hidden", target="out", weight=np.array([[1, 1]])),
         ),
-        input="x",
+        inputs=("x",),
         period=5,
         latency=5,
     )
@@ -267,10 +267,10 @@ def test_samples_overlap_where_the_period_is_shorter_than_the_latency():
             DenseSynapse(name="a", source="x", target="first", weight=identity),
             DenseSynapse(name="b", source="first", target="second", weight=5 * identity),
         ),
-        input="x",
+        inputs=("x",),
         period=1,
         latency=3,
-        readout=Readout("second", 2),
+        readouts=(Readout("second", 2),),
     )
 
     trace = run_on_lava(circuit, inputs, ["first"], timeout_s=60)

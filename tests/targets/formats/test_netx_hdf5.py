@@ -93,11 +93,11 @@ def convolutional(rng):
             ),
             conv("a>or", "a", "or", pool_weight, stride=tuple(pool), groups=2),
         ),
-        input="x",
+        inputs=("x",),
         period=1,
         latency=4,
         windows={"a": Window(1, 1, 2), "or": Window(2, 1, 2)},
-        readout=Readout("out", 3),
+        readouts=(Readout("out", 3),),
     )
 
 
@@ -117,10 +117,10 @@ def layered(rng, is_image=False):
             dense("a>b", "a", "b", 2 * rng.integers(-128, 128, (6, 8))),
             dense("b>out", "b", "out", -rng.integers(65, 128, (3, 6)), 1),
         ),
-        input="x",
+        inputs=("x",),
         period=1,
         latency=4,
-        readout=Readout("out", 3),
+        readouts=(Readout("out", 3),),
     )
 
 
@@ -163,10 +163,10 @@ def looped(rng):
             ),
             dense("a>out", "a", "out", 2 * rng.integers(-60, 61, (3, 5))),
         ),
-        input="x",
+        inputs=("x",),
         period=9,
         latency=9,
-        readout=Readout("out", 8),
+        readouts=(Readout("out", 8),),
     )
 
 

@@ -54,7 +54,7 @@ def thresholded(rng, shape):
                 name="a>b", source="a", target="b", weight=2 * rng.integers(-128, 128, (9, 140))
             ),
         ),
-        input="x",
+        inputs=("x",),
         period=1,
         latency=2,
     )

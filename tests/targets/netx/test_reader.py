@@ -379,7 +379,7 @@ def intact(tmp_path_factory):
             ),
             DenseSynapse(name="t", source="a", target="b", weight=np.ones((2, 27), np.int64)),
         ),
-        input="x",
+        inputs=("x",),
         period=1,
         latency=3,
     )

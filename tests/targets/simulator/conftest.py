@@ -24,11 +24,11 @@ def build_one_neuron(weight=100, bits=0, delay=None, exponent=0, events=(), **re
                 delay=None if delay is None else np.array([delay]),
             ),
         ),
-        input="in",
+        inputs=("in",),
         period=4,
         latency=4,
         windows={"out": Window(1, 2)},
-        readout=Readout("out", 2),
+        readouts=(Readout("out", 2),),
     )
 
 

@@ -92,8 +92,8 @@ def test_a_population_without_a_window_cannot_be_counted(one_neuron):
 @pytest.mark.parametrize(
     "change",
     [
-        {"input": "out"},
-        {"readout": Readout("in", 0)},
+        {"inputs": ("out",)},
+        {"readouts": (Readout("in", 0),)},
         {"windows": {"in": Window(0, 1)}},
         {"windows": {"out": Window(0, 1, copies=2)}},
         {"populations": ()},

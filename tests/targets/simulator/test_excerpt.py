@@ -77,7 +77,7 @@ def circuit_of(numbers):
                 weight_exponent=1,
             ),
         ),
-        input="in",
+        inputs=("in",),
         period=9,
         latency=9,
     )
@@ -121,7 +121,7 @@ def row():
             )
             for source, target in itertools.pairwise(names)
         ),
-        input="in",
+        inputs=("in",),
         period=9,
         latency=9,
         windows={"a": Window(1, 1), "b": Window(3, 1), "c": Window(4, 1)},

@@ -45,7 +45,7 @@ def drawn(random):
         sources=(Source(name="x", shape=(4,), message_bits=20),),
         populations=(neurons,),
         synapses=(DenseSynapse(name="w", source="x", target="n", weight=weight),),
-        input="x",
+        inputs=("x",),
         period=STEPS,
         latency=STEPS,
     )
@@ -103,11 +103,11 @@ def numbers_in_a_row(start=1, interval=4):
             ),
             DenseSynapse(name="c", source="max", target="out", weight=np.array([[3]])),
         ),
-        input="x",
+        inputs=("x",),
         period=4,
         latency=start + 6,
         windows={"n": Window(1, 4, is_radix=True), "max": Window(2, 4, is_radix=True)},
-        readout=Readout("out", start + 5, shift=0),
+        readouts=(Readout("out", start + 5, shift=0),),
     )
 
 
@@ -151,7 +151,7 @@ def test_what_the_registers_do_not_hold_is_refused(change, problem):
         sources=(Source(name="x", shape=(1, 1, 2)),),
         populations=(Radix(**{**fields, **change}),),
         synapses=(),
-        input="x",
+        inputs=("x",),
         period=9,
         latency=9,
     )

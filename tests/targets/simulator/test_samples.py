@@ -54,7 +54,7 @@ def test_a_spike_costs_an_operation_for_every_neuron_it_reaches(seed):
                 groups=groups,
             ),
         ),
-        input="in",
+        inputs=("in",),
         period=2,
         latency=2,
         windows={"out": Window(1, 1)},
@@ -79,7 +79,7 @@ def test_operations_are_counted_synapse_by_synapse_even_where_synapses_are_merge
                 name="two", source="in", target="out", weight=explicit_zero, weight_exponent=3
             ),
         ),
-        input="in",
+        inputs=("in",),
         period=2,
         latency=2,
     )
@@ -138,11 +138,11 @@ def test_overlapping_samples_each_keep_their_own_counts():
             DenseSynapse(name="in->a", source="in", target="a", weight=weight),
             DenseSynapse(name="a->b", source="a", target="b", weight=weight),
         ),
-        input="in",
+        inputs=("in",),
         period=1,
         latency=3,
         windows={"a": Window(1, 1)},
-        readout=Readout("b", 2),
+        readouts=(Readout("b", 2),),
     )
     x = np.array([[1, 0], [0, 0], [1, 1]])
 
@@ -175,7 +175,7 @@ def test_copies_of_a_unit_are_counted_together():
                 weight=np.repeat(np.eye(2, dtype=np.int64), 3, 0)[:, :, None, None],
             ),
         ),
-        input="in",
+        inputs=("in",),
         period=2,
         latency=2,
         windows={"bank": Window(1, 1, copies=3)},

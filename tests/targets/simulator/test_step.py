@@ -76,7 +76,7 @@ def test_a_source_left_out_sends_its_events_to_every_sample(one_neuron):
     events = ((1, np.array([3])), (2, np.array([-2])))
     gated = one_neuron(bits=3, events=events)
     other = Source(name="other", shape=(2,))
-    circuit = replace(gated, sources=(*gated.sources, other), input="other")
+    circuit = replace(gated, sources=(*gated.sources, other), inputs=("other",))
 
     trace = simulate(circuit, {"other": np.zeros((2, 4, 2), int)}, 4, record={"out": ("u",)})
 
@@ -96,7 +96,7 @@ def test_the_host_writes_currents_and_biases_in_the_very_step():
             Injection(name="to a", source="in", target="current", register="a"),
             Injection(name="to bias", source="in", target="bias", register="bias"),
         ),
-        input="in",
+        inputs=("in",),
         period=3,
         latency=3,
     )
@@ -147,7 +147,7 @@ def test_a_convolution_wraps_its_sum_and_every_copy_is_counted():
         sources=(Source(name="in", shape=(1, 1, 2), message_bits=20),),
         populations=(Lif(name="out", shape=(4, 1, 2), threshold=NEVER, decay_u=4096),),
         synapses=(ConvSynapse(name="conv", source="in", target="out", weight=weight),),
-        input="in",
+        inputs=("in",),
         period=1,
         latency=1,
     )
@@ -172,7 +172,7 @@ def test_a_payload_beyond_its_message_is_sent_and_counted():
             Injection(name="host", source="in", target="delta", register="a"),
             DenseSynapse(name="w", source="delta", target="sigma", weight=np.array([[10]])),
         ),
-        input="in",
+        inputs=("in",),
         period=3,
         latency=3,
     )
@@ -192,7 +192,7 @@ def test_sigma_delta_populations_send_only_changes_of_at_least_their_threshold()
             SigmaDelta(name="out", shape=(1,), threshold=2, bias=-1, spike_exponent=1),
         ),
         synapses=(Injection(name="host", source="in", target="out", register="a"),),
-        input="in",
+        inputs=("in",),
         period=4,
         latency=4,
     )

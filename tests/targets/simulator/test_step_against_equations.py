@@ -193,7 +193,7 @@ def draw_circuit(random):
                 delay=random.integers(0, 4, (4 * copies, 4 * copies)),
             ),
         ),
-        input="in",
+        inputs=("in",),
         period=TIME_STEPS,
         latency=TIME_STEPS,
     )

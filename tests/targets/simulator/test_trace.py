@@ -27,11 +27,18 @@ from toolchain.testing import (
 )
 
 TARGET = TARGETS["loihi2"]
-LOWERINGS = ("temporal", "spatial", "radix")
+LOWERINGS = ("temporal", "spatial", "radix", "temporal pipelined")
 REGISTERS = ("spikes", "u", "v")
 
 
 PLAIN = (random_network, random_branches)
+
+
+def compile_as(lowering, graph, x, levels):
+    """Compile a network in a lowering, whose name may be followed by that of a schedule."""
+    name, _, schedule = lowering.partition(" ")
+    schedule = schedule or "auto"
+    return compile_network(graph, x, TARGET, levels=levels, lowering=name, schedule=schedule)
 
 
 def compiled(draws, random, lowering, levels):
@@ -39,7 +46,7 @@ def compiled(draws, random, lowering, levels):
     graph = random.choice(draws)(random)
     x = random_samples(graph, random, 8)
     try:
-        stages = compile_network(graph, x, TARGET, levels=levels, lowering=lowering)
+        stages = compile_as(lowering, graph, x, levels)
     except (ConversionError, CapacityError):
         assume(False)
     program = Program(stages.quantized, stages.circuit)
@@ -95,7 +102,7 @@ def test_a_trace_of_few_neurons_is_that_of_all(lowering, random):
     require_equal(program, inputs, selection, trace)
 
 
-@pytest.mark.parametrize("lowering", ["temporal", "spatial"])
+@pytest.mark.parametrize("lowering", ["temporal", "spatial", "temporal pipelined"])
 @settings(max_examples=8)
 @given(st.randoms())
 def test_windows_of_one_population_each_spike_in_their_own_time(lowering, random):
@@ -121,10 +128,10 @@ def crowd():
     return graph, x
 
 
-@pytest.mark.parametrize("lowering", ["temporal", "spatial"])
+@pytest.mark.parametrize("lowering", ["temporal", "spatial", "temporal pipelined"])
 def test_samples_beyond_an_observed_bound_are_run_step_by_step(lowering):
     graph, x = crowd()
-    stages = compile_network(graph, x, TARGET, levels=3, lowering=lowering)
+    stages = compile_as(lowering, graph, x, 3)
     program = Program(stages.quantized, stages.circuit)
     weight = stages.quantized["dense"].weight
     beyond = 255 * np.stack([weight[0] > 0, weight[1] < 0, np.ones(2000, bool)])

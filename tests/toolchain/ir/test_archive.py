@@ -66,11 +66,11 @@ def everything():
             ),
             Injection(name="hb", source="host", target="a", register="bias"),
         ),
-        input="x",
+        inputs=("x",),
         period=np.int64(9),
         latency=12,
         windows={"b": Window(3, 4, copies=2), "type": Window(1, 1, is_radix=True)},
-        readout=Readout("b", 11, shift=0),
+        readouts=(Readout("b", 11, shift=0),),
     )
 
 

@@ -22,7 +22,7 @@ def circuit():
             DenseSynapse(name="a-b", source="a", target="b", weight=ones),
             DenseSynapse(name="a-a", source="a", target="a", weight=-ones),
         ),
-        input="in",
+        inputs=("in",),
         period=1,
         latency=3,
         windows={"a": Window(1, 1), "b": Window(2, 1)},

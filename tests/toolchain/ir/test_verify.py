@@ -89,14 +89,25 @@ def test_a_model_without_output_is_refused():
     with pytest.raises(VerifyError) as error:
         verify(graph.with_nodes(graph.nodes[:-1]))
 
-    assert str(error.value) == "verify: 0 nodes are Output, not one"
+    assert str(error.value) == "verify: no node is Output"
 
 
-def test_a_model_with_two_inputs_is_refused():
+def test_inputs_that_do_not_follow_each_other_in_a_sample_are_refused():
     graph = two_layers(Relu(name="act"))
-    second = Input(name="second", shape=(1,), source_shape=(1,))
+    size = graph.input.shape[0]
+    second = Input(name="second", shape=(1,), source_shape=(1,), offset=size)
 
-    with pytest.raises(VerifyError, match="2 nodes are Input, not one"):
+    verify(graph.with_nodes((second, *graph.nodes)))
+    with pytest.raises(VerifyError, match=f"second': begins at {size + 1}; it must at {size}"):
+        verify(graph.with_nodes((dataclasses.replace(second, offset=size + 1), *graph.nodes)))
+
+
+def test_windows_beside_a_second_input_are_refused():
+    graph = two_layers(Relu(name="act"))
+    size = graph.input.shape[0]
+    second = Input(name="second", shape=(1,), source_shape=(1,), offset=size, windows=2)
+
+    with pytest.raises(VerifyError, match="has windows, and is one of several inputs"):
         verify(graph.with_nodes((second, *graph.nodes)))
 
 

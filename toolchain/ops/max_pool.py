@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolchain.ir.ann import MaxPool, Relu, SumPool
+from toolchain.ir.snn import LmHt
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import as_planes
 from toolchain.ops._windows import Windows, read_pool_windows, read_reduction
@@ -16,7 +17,8 @@ def import_max_pool(call: Call) -> Value:
     - 1 or 2 spatial axes; `(C, L)` is taken as `(C, 1, L)`.
     - Any strides, padding smaller than the window, `auto_pad`, `ceil_mode`.
     - `dilations` are 1; the output `Indices` is not used.
-    - Zeros that a `Pad` before it adds become its own padding after a `Relu`.
+    - Zeros that a `Pad` before it adds become its own padding after a `Relu` or trained
+      neurons.
     """
     value = call.compared_value()
     windows = read_pool_windows(call, value.shape)
@@ -42,7 +44,7 @@ def _take_padding(call: Call, source: str, windows: Windows) -> tuple[str, SumPo
     pad = call.builder[source]
     if (
         isinstance(pad, SumPool)
-        and isinstance(call.builder[pad.inputs[0]], Relu)
+        and isinstance(call.builder[pad.inputs[0]], (Relu, LmHt))
         and all(max(p) < k for p, k in zip(pad.padding, windows.kernel, strict=True))
         and not any(map(any, windows.whole_padding))
     ):

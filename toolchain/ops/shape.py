@@ -8,6 +8,7 @@ from typing import NoReturn
 import numpy as np
 
 from toolchain.ops import IMPORTERS, Call, Value, versions
+from toolchain.ops._branches import taken
 from toolchain.ops._layout import simplified
 
 
@@ -92,9 +93,9 @@ def import_transpose(call: Call) -> Value:
 @IMPORTERS.register("Gather")
 @versions(1, 11, 13)
 def import_gather(call: Call) -> Value:
-    """Changes the order of values: of the network's input, or folded into the next dense layer.
+    """Changes the order of values, chooses or repeats them: what `Slice` and `Tile` become.
 
-    - `indices` are a constant vector that has each index once; `axis` is not 0, the batch axis.
+    - `indices` are a constant vector; `axis` is not 0, the batch axis.
     """
     value = call.passed_value()
     axis = call.integer("axis", 0) % (len(value.shape) + 1)
@@ -103,12 +104,17 @@ def import_gather(call: Call) -> Value:
     indices, length = call.raw_constant(1), value.shape[axis - 1]
     positions = np.where(indices < 0, indices + length, indices)
     call.require(
-        indices.ndim == 1 and np.array_equal(np.sort(positions), np.arange(length)),
-        f"takes {indices.size} of {length} elements; each of them once is supported",
-        "select with a dense layer of zeros and ones",
+        indices.ndim == 1 and bool(np.all((positions >= 0) & (positions < length))),
+        f"has indices of shape {indices.shape} from {np.min(indices)} to {np.max(indices)}; a "
+        f"vector from {-length} to {length - 1} is supported",
+        "gather along one axis, within its length",
     )
-    order = value.indices().take(positions, axis=axis - 1)
-    return call.pass_on(Value(value.node, value.shape, simplified(order.ravel())))
+    if np.array_equal(np.sort(positions), np.arange(length)):
+        order = value.indices().take(positions, axis=axis - 1)
+        return call.pass_on(Value(value.node, value.shape, simplified(order.ravel())))
+    value = call.compared_value()
+    index = np.arange(value.size).reshape(value.shape).take(positions, axis=axis - 1)
+    return taken(call, value, index)
 
 
 def _refuse_batch(call: Call, problem: str) -> NoReturn:

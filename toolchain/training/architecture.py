@@ -41,6 +41,7 @@ _KINDS: dict[str, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     "ZeroPad2d": _plain(nn.ZeroPad2d, "padding"),
     "Flatten": _plain(nn.Flatten),
     "ReLU": _plain(nn.ReLU),
+    "Hardtanh": _plain(nn.Hardtanh, "min_val", "max_val"),
     "Add": _plain(Add),
     "Qcfs": _plain(Qcfs, "levels"),
     "MultiThreshold": (

@@ -125,7 +125,7 @@ class _Writer:
 
     def weight(self, name: str, value: Any) -> str:
         array = value.detach().numpy() if isinstance(value, torch.Tensor) else value
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.weights.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     @singledispatchmethod
@@ -225,6 +225,12 @@ class _Writer:
         return self.add("Relu", reads, step.name)
 
     @write.register
+    def _(self, module: nn.Hardtanh, step: Step, reads: list[str]) -> str:
+        limits = {"low": module.min_val, "high": module.max_val}
+        names = [self.weight(f"{step.name}.{k}", np.float32(v)) for k, v in limits.items()]
+        return self.add("Clip", [*reads, *names], step.name)
+
+    @write.register
     def _(self, module: nn.Flatten, step: Step, reads: list[str]) -> str:
         return self.add("Flatten", reads, step.name, axis=1)
 
@@ -251,11 +257,39 @@ class _Writer:
 
     @write.register
     def _(self, module: Permute, step: Step, reads: list[str]) -> str:
+        order = module.order.numpy().reshape(module.shape)
+        spaces = _spaces(order, step.name)
+        taken = order[:, :: spaces[0], :: spaces[1]] if max(spaces) > 1 else order
         flat = self.add("Flatten", reads, f"{step.name}.flat", axis=1)
-        order = self.weight(f"{step.name}.order", module.order)
-        ordered = self.add("Gather", [flat, order], f"{step.name}.ordered", axis=1)
-        shape = self.weight(f"{step.name}.shape", np.array([-1, *module.shape], np.int64))
-        return self.add("Reshape", [ordered, shape], step.name)
+        index = self.weight(f"{step.name}.order", taken.ravel())
+        ordered = self.add("Gather", [flat, index], f"{step.name}.ordered", axis=1)
+        shape = self.weight(f"{step.name}.shape", np.array([-1, *taken.shape], np.int64))
+        if max(spaces) == 1:
+            return self.add("Reshape", [ordered, shape], step.name)
+        shaped = self.add("Reshape", [ordered, shape], f"{step.name}.shaped")
+        points = self.weight(f"{step.name}.points", np.ones((len(taken), 1, 1, 1), np.float32))
+        return self.add(
+            "ConvTranspose", [shaped, points], step.name, group=len(taken), strides=spaces
+        )
+
+
+def _spaces(order: npt.NDArray[np.int64], name: str) -> list[int]:
+    """Return the steps, down and to the right, at which an order has no zeros between values.
+
+    Raises:
+        EmitError: The zeros are not those that evenly spaced rows and columns leave.
+    """
+    if order.min() >= 0:
+        return [1, 1]
+    if order.ndim == 3 and order.max() >= 0:
+        held = [np.flatnonzero((order >= 0).any(axis=axes)) for axes in ((0, 2), (0, 1))]
+        spaces = [int(places[1]) if len(places) > 1 else 1 for places in held]
+        lattice = np.zeros(order.shape, bool)
+        lattice[:, :: spaces[0], :: spaces[1]] = True
+        ends = [int(places[-1]) + 1 for places in held]
+        if np.array_equal(lattice, order >= 0) and ends == list(order.shape[1:]):
+            return spaces
+    raise EmitError("has zeros between its values that are not evenly spaced", node=name)
 
 
 def _renamed(network: Network) -> Network:

@@ -7,6 +7,7 @@ samples (`with_staircases`), and the staircases become neurons (`hybrid`).
 
 from __future__ import annotations
 
+import math
 from functools import singledispatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ import numpy as np
 from toolchain.errors import UnsupportedOpError
 from toolchain.frontend import import_model
 from toolchain.ir.ann import (
+    Add,
     Affine,
     Conv,
     Dense,
@@ -31,7 +33,8 @@ from toolchain.ir.node import Array, Node
 from toolchain.rewriting import Context, run_phase
 from toolchain.training._torch import nn, torch
 from toolchain.training.hybrid import replace_activations
-from toolchain.training.network import INPUT, Network, Permute, Scale, Step
+from toolchain.training.network import INPUT, RECTIFIERS, Network, Permute, Scale, Step
+from toolchain.training.network import Add as Sum
 from toolchain.training.qcfs import Qcfs
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ def with_staircases(network: Network, levels: int, x: Any) -> Network:
     tops: dict[str, float] = {}
     with torch.no_grad():
         for step, _, y in network.evaluate(x):
-            if isinstance(step.module, nn.ReLU):
+            if isinstance(step.module, RECTIFIERS):
                 values = y.flatten().sort().values
                 tops[step.name] = values[int(_SHARE * (len(values) - 1))].item()
                 tops[step.name] = tops[step.name] or values[-1].item()
@@ -97,7 +100,7 @@ def with_staircases(network: Network, levels: int, x: Any) -> Network:
             raise UnsupportedOpError(
                 "is never above 0 on the samples", node=name, hint="calibrate on real samples"
             )
-    return replace_activations(network, nn.ReLU, lambda name: Qcfs(levels, tops[name]))
+    return replace_activations(network, RECTIFIERS, lambda name: Qcfs(levels, tops[name]))
 
 
 def _prepared(graph: Graph) -> Graph:
@@ -171,11 +174,11 @@ def _(node: Conv, graph: Graph) -> list[Any]:
 @_modules.register
 def _(node: MaxPool, graph: Graph) -> list[Any]:
     (top, bottom), (left, right) = node.padding
+    height, width = node.kernel
+    if top == bottom <= height // 2 and left == right <= width // 2:
+        return [nn.MaxPool2d(node.kernel, node.stride, (top, left))]
     # Rectified values are never below 0, so padding with 0 never wins.
-    before = (
-        [nn.ZeroPad2d((left, right, top, bottom))] if any((top, bottom, left, right)) else []
-    )
-    return [*before, nn.MaxPool2d(node.kernel, node.stride)]
+    return [nn.ZeroPad2d((left, right, top, bottom)), nn.MaxPool2d(node.kernel, node.stride)]
 
 
 @_modules.register
@@ -201,8 +204,13 @@ def _(node: Rearrange, graph: Graph) -> list[Any]:
 
 
 @_modules.register
+def _(node: Add, graph: Graph) -> list[Any]:
+    return [Sum()]
+
+
+@_modules.register
 def _(node: Relu, graph: Graph) -> list[Any]:
-    return [nn.ReLU()]
+    return [nn.ReLU() if node.maximum == math.inf else nn.Hardtanh(0.0, node.maximum)]
 
 
 def _permute(shape: tuple[int, ...], order: Array | None) -> Any:

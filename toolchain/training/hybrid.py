@@ -124,13 +124,13 @@ def _scale_layer(layer: Any, weight: float, bias: float) -> None:
             layer.bias.mul_(bias)
 
 
-def replace_activations(network: Network, kind: type, make: Any) -> Network:
-    """Return a network with ``make(name)`` in the place of every activation of class ``kind``.
+def replace_activations(network: Network, kinds: tuple[type, ...], make: Any) -> Network:
+    """Return a network with ``make(name)`` in the place of every activation of these classes.
 
     Weights are copied.
     """
     steps = [
-        Step(s.name, s.inputs, make(s.name)) if isinstance(s.module, kind) else s
+        Step(s.name, s.inputs, make(s.name)) if isinstance(s.module, kinds) else s
         for s in network.copied_steps()
     ]
     return network.with_steps(steps)

@@ -23,7 +23,10 @@ INPUT = "input"
 LINEAR = (nn.Linear, nn.Conv2d)
 """Layers with weights."""
 
-ACTIVATIONS = (nn.ReLU, Qcfs, MultiThreshold)
+RECTIFIERS = (nn.ReLU, nn.Hardtanh)
+"""Analogue activations: without and with an upper limit. The lower limit is 0."""
+
+ACTIVATIONS = (*RECTIFIERS, Qcfs, MultiThreshold)
 
 
 class Add(nn.Module):
@@ -53,11 +56,11 @@ class Scale(nn.Module):
 
 
 class Permute(nn.Module):
-    """The values of a sample in another order and shape: ``y.flat = x.flat[order]``.
+    """Values of a sample in another order and shape: ``y.flat = x.flat[order]``, 0 for -1.
 
     Attributes:
         shape: Of a sample of the output.
-        order: Flat index into the input for each element of the output.
+        order: Flat index into the input for each element of the output, -1 for a zero.
     """
 
     def __init__(self, shape: tuple[int, ...], order: Any) -> None:
@@ -67,7 +70,8 @@ class Permute(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """Return the values in order."""
-        return x.flatten(1)[:, self.order].reshape(len(x), *self.shape)
+        values = x.flatten(1)[:, self.order.clamp(min=0)]
+        return (values * (self.order >= 0)).reshape(len(x), *self.shape)
 
 
 @dataclass(frozen=True)

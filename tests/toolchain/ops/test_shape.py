@@ -227,8 +227,24 @@ def test_a_gather_behind_a_layer_is_folded_into_the_next():
     check_against_onnxruntime(model, small_integers(8, 4, seed=2))
 
 
-@pytest.mark.parametrize("indices", [[0, 1], [0, 0, 1], [0, 1, 4], [0, 1, -4], [[0, 1, 2]]])
-def test_a_gather_that_repeats_or_leaves_out_is_refused(indices):
+@pytest.mark.parametrize("indices", [[2], [0, -1, 1, 1], [3, 3, 0, 2, 1, 0]])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_a_gather_chooses_and_repeats(axis, indices):
+    size = [4, 4, 4]
+    size[axis - 1] = len(indices)
+    model = import_text(
+        f"""net (float[N, 4, 4, 4] x) => (float[N, {size[0]}, {size[1]}, {size[2]}] y) {{
+            a = Conv (x, w) r = Relu (a)
+            y = Gather <axis = {axis}> (r, order) }}""",
+        order=np.array(indices),
+        w=small_integers(4, 4, 1, 1),
+    )
+
+    check_against_onnxruntime(model, small_integers(3, 4, 4, 4, seed=1))
+
+
+@pytest.mark.parametrize("indices", [[0, 1, 4], [0, 1, -4], [[0, 1, 2]]])
+def test_a_gather_beyond_its_axis_or_of_several_is_refused(indices):
     shape = ", ".join(map(str, np.shape(indices)))
     with pytest.raises(UnsupportedOpError) as error:
         import_text(
@@ -238,7 +254,7 @@ def test_a_gather_that_repeats_or_leaves_out_is_refused(indices):
         )
 
     assert error.value.node == "take"
-    assert error.value.problem.endswith("of 3 elements; each of them once is supported")
+    assert error.value.problem.endswith("a vector from -3 to 2 is supported")
 
 
 def test_a_gather_of_samples_is_refused():

@@ -102,9 +102,9 @@ WEIGHTS = {
     "w1": normal(4, 2, 3, 3), "b1": normal(4), "w2": normal(3, 2, 3, 3),
     "w2t": normal(2, 3, 2, 2), "w4": normal(4, 4, 3, 3), "w8": normal(5, 8, 1, 1),
     "w1d": normal(4, 1, 3, 3), "w1o": normal(2, 1, 3, 3), "gain": normal(4),
-    "shift": normal(4) + 1, "var": np.abs(normal(4)) + 0.5, "low": np.float32(0), "high": np.float32(1.5),
-    "factors": np.array([1, 1, 2, 2], np.float32), "one": np.array([1]),
-    "five": np.array([5]), "two": np.array([2]),
+    "shift": normal(4) + 1, "var": np.abs(normal(4)) + 0.5, "low": np.float32(0),
+    "high": np.float32(1.5), "factors": np.array([1, 1, 2, 2], np.float32),
+    "one": np.array([1]), "five": np.array([5]), "two": np.array([2]),
 }  # fmt: skip
 X = normal(20, 2, 6, 6)
 

@@ -33,6 +33,7 @@ from toolchain.ir.verify import verify_phase
 from toolchain.mapping import MAPPINGS
 from toolchain.pipeline import OPTIONS_FILE, Options, compile_stages
 from toolchain.report import Rung
+from toolchain.schedule import AUTO, scheduled
 from toolchain.target import FORMATS, TARGETS
 from toolchain.verification.comparison import first_spike
 from toolchain.verification.content import first_file_difference
@@ -165,7 +166,8 @@ class _Build:
     def _map(self) -> None:
         try:
             mapping = MAPPINGS[str(self.report.get("lowering"))]
-            self.mapped = mapping(self.program.graph, self.target)
+            mapped = mapping(self.program.graph, self.target)
+            self.mapped = scheduled(mapped, str(self.report.get("schedule", AUTO)))
         except CompileError as error:
             self.why_not_mapped = error.problem
         except Exception as error:

@@ -129,6 +129,13 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         known = f"{registered(table, package)} (default: {default})"
         add(option, default=default, metavar="NAME", help=known)
     add(
+        "--schedule",
+        default="auto",
+        metavar="NAME",
+        help="sequential, or pipelined to let a sample in before the last one has left "
+        "(default: auto, as the lowering needs)",
+    )
+    add(
         "--reparameterization",
         default="exact",
         metavar="NAME",

@@ -40,6 +40,7 @@ from toolchain.metrics import agreement
 from toolchain.report import Report, as_json
 from toolchain.reporting.energy import count_multiply_accumulates, model_energy
 from toolchain.rewriting import PASSES, Context, run_phase
+from toolchain.schedule import AUTO, periods_of, require_schedule, schedule_of, scheduled
 from toolchain.target import FORMATS, TARGETS, Target
 from toolchain.tuning.alternatives import compare_lowerings
 from toolchain.tuning.levels import (
@@ -64,9 +65,6 @@ OPTIONS_FILE = "options.json"
 EXACT, UNIFORM = "exact", "uniform"
 """Ways from many thresholds to one: ours, and the one of the LM-HT paper."""
 
-AUTO = "auto"
-"""The lowering that the compiler chooses."""
-
 _CALIBRATION_MAX = 512
 _SYNTHETIC_COUNT = 32
 _RESIDUE_SAMPLES_MAX = 256
@@ -84,6 +82,8 @@ class Options:
         levels: Largest spike count of a neuron in one window; `None` chooses (`tuning.levels`).
             Neurons that the model brings have their own, whatever is asked for.
         lowering: Name of a lowering; ``auto`` chooses (`tuning.lowering`).
+        schedule: ``sequential``, ``pipelined``, or ``auto`` for the lowering's own: pipelined
+            where neurons have no memory or fire binary numbers, else sequential.
         method: Name of a conversion method.
         formats: Names of formats to write; `None` takes the target's that can be written.
         output: Folder of the build; `None` takes ``build/<model>-<target>``.
@@ -102,6 +102,7 @@ class Options:
     test: Path | None = None
     levels: int | None = 15
     lowering: str = AUTO
+    schedule: str = AUTO
     method: str = "mmse"
     formats: tuple[str, ...] | None = None
     output: Path | None = None
@@ -161,6 +162,7 @@ class _Compilation:
         if options.lowering != AUTO:
             MAPPINGS[options.lowering]
         METHODS[options.method]
+        require_schedule(options.schedule)
         _require_reparameterization(options.reparameterization)
         self.folder = options.output or default_folder(options.model, options.target)
         self.warnings: list[str] = []
@@ -243,7 +245,8 @@ class _Compilation:
         converted = self._phase(prepared, Phase.CONVERT, context)
         lowered = self._phase(converted, Phase.LOWER, context)
         quantized = self._phase(lowered, Phase.QUANTIZE, context)
-        circuit = MAPPINGS[context.lowering](quantized, self.target)
+        mapped = MAPPINGS[context.lowering](quantized, self.target)
+        circuit = scheduled(mapped, self.options.schedule)
         program = Program(quantized, circuit, folder)
         return Stages(model, prepared, converted, lowered, program, context.lowering)
 
@@ -325,8 +328,10 @@ class _Compilation:
             method=origin_of(stages.prepared) or self.options.method,
             levels=max((node.levels for node in graph.of_type(Spiking)), default=0),
             windows=max((node.windows for node in graph.of_type(Spiking)), default=1),
+            schedule=schedule_of(circuit),
             time_steps=circuit.latency,
             period=circuit.period,
+            periods=periods_of(circuit),
             nodes={"in": len(graph.source_nodes), "accounted": len(accounted(graph))},
             neurons=count_neurons(circuit),
             synapses=count_synapses(circuit),
@@ -341,7 +346,9 @@ class _Compilation:
             reparameterization=self._residue(stages.prepared, x),
             ladder=found.rungs,
             layers=report_layers(stages.prepared, program, x),
-            lowerings=compare_lowerings(graph, stages.lowering, self.target, x),
+            lowerings=compare_lowerings(
+                graph, stages.lowering, self.target, x, self.options.schedule
+            ),
             warnings=tuple(self.warnings),
             assumptions=tuple(
                 self.target.assumptions[name]

@@ -100,8 +100,9 @@ class LoweringReport:
     Attributes:
         name: Of the lowering.
         is_chosen: Whether this build has it.
-        time_steps: From a sample's first step to its answer, inclusive.
+        time_steps: From a sample's first step to its answer, inclusive, in either schedule.
         period: Time steps between the first steps of successive samples.
+        periods: The same for each schedule, ``sequential`` and ``pipelined``.
         neurons: On the chip, copies, relays and read-outs included.
         synapses: Connections with a weight other than 0, from the integers of the chosen
             lowering; about four for each neuron that needs a gate.
@@ -114,6 +115,7 @@ class LoweringReport:
     is_chosen: bool
     time_steps: int
     period: int
+    periods: dict[str, int]
     neurons: int
     synapses: int
     spikes_per_sample: float
@@ -133,8 +135,11 @@ class Report:
             model brings its neurons or their steps.
         levels: Largest spike count of a neuron in one window.
         windows: Windows of one sample; 1 unless the network was trained with more.
-        time_steps: From a sample's first step to its answer, inclusive.
+        schedule: ``sequential`` or ``pipelined``: whether a sample enters before the one before
+            it has left.
+        time_steps: From a sample's first step to its answer, inclusive, in either schedule.
         period: Time steps between the first steps of successive samples.
+        periods: The same for each schedule, whichever the build has.
         nodes: ONNX nodes in the model (``in``) and those the circuit accounts for.
         neurons: On the chip, copies and read-outs included.
         synapses: Connections with a weight other than 0.
@@ -161,8 +166,10 @@ class Report:
     method: str
     levels: int
     windows: int
+    schedule: str
     time_steps: int
     period: int
+    periods: dict[str, int]
     nodes: dict[str, int]
     neurons: int
     synapses: int

@@ -31,6 +31,7 @@ from toolchain.ir.node import Node, Shape
 from toolchain.ir.reference import gather
 from toolchain.mapping import MAPPINGS
 from toolchain.rewriting import Context, run_phase
+from toolchain.schedule import AUTO, scheduled
 from toolchain.target import Target
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -153,6 +154,7 @@ def compile_network(
     levels: int,
     lowering: str,
     method: str = "mmse",
+    schedule: str = AUTO,
 ) -> Stages:
     """Take a network through all phases.
 
@@ -163,6 +165,7 @@ def compile_network(
         levels: Largest spike count of a neuron in a window, >= 1.
         lowering: ``temporal`` or ``spatial``.
         method: Name of the conversion method.
+        schedule: Name of a schedule, or ``auto``.
 
     Raises:
         CompileError: A pass refuses the network, or it does not fit.
@@ -173,7 +176,7 @@ def compile_network(
     converted = after_phase(prepared, Phase.CONVERT, context)
     lowered = after_phase(converted, Phase.LOWER, context)
     quantized = after_phase(lowered, Phase.QUANTIZE, context)
-    circuit = MAPPINGS[lowering](quantized, target)
+    circuit = scheduled(MAPPINGS[lowering](quantized, target), schedule)
     return Stages(context, prepared, converted, lowered, quantized, circuit)
 
 

@@ -36,6 +36,7 @@ from targets.netx.currents import Steps, currents_of, require_integrating
 from targets.netx.weights import effective_weight
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import Circuit, DenseSynapse, IntArray, Lif, Source, Synapse
+from toolchain.schedule import SEQUENTIAL, schedule_of
 
 WEIGHT_MAX = 127
 """What one spike or payload of 1 adds at most, in a layer with weights of both signs."""
@@ -155,11 +156,12 @@ def relay_gates(circuit: Circuit) -> Circuit:
     The same object if nothing but samples is sent.
 
     Raises:
-        EmitError: There is a convolution, or populations do something else than to integrate,
-            fire and be closed.
+        EmitError: There is a convolution, samples overlap, or populations do something else
+            than to integrate, fire and be closed.
     """
     if not any(source.events for source in constant_sources(circuit)):
         return circuit
+    _require_sequential(circuit)
     links = [_dense_link(link) for link in links_of(circuit)]
     clock = Clock(len(links))
     for depth, (population, synapse) in enumerate(links):
@@ -171,6 +173,17 @@ def relay_gates(circuit: Circuit) -> Circuit:
         while window is not None and len(layer.relays) % window.copies:
             layer.add(Relay({}))  # never spikes; units are made of so many neurons
     return _assembled(circuit, links, clock)
+
+
+def _require_sequential(circuit: Circuit) -> None:
+    if schedule_of(circuit) != SEQUENTIAL:
+        raise EmitError(
+            f"takes a sample every {circuit.period} steps, and each for {circuit.latency}, so "
+            "that populations are reset at different times; the stock netx reader resets each "
+            "one step after the one before it",
+            node=circuit.name,
+            hint=f"compile with --schedule sequential; or {LAVA}",
+        )
 
 
 def _dense_link(link: Link) -> DenseLink:

@@ -12,6 +12,7 @@ from targets.simulator._recorder import SPIKES
 from targets.simulator._trains import Counts, Train
 from toolchain.engine import PopulationTrace, Selection
 from toolchain.ir.mapped import Circuit
+from toolchain.schedule import is_silent_at_rest
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Steps: TypeAlias = npt.NDArray[Any]
@@ -38,7 +39,7 @@ class Traced:
         self._shape = (len(neurons),) if neurons else shape
         self._latency = circuit.latency
         self._window = window if SPIKES in registers else None
-        self._is_at_rest = circuit.period >= circuit.latency
+        self._is_silent = is_silent_at_rest(circuit)
         self._steps = circuit.latency if window is None else window.length
         self._asked = registers
         self.train: Train | None = None
@@ -81,7 +82,7 @@ class Traced:
             return
         first, stop = self._window.start, self._window.start + self._window.length
         self._arrays[SPIKES][rows] = values[:, first:stop]
-        if self._is_at_rest and (values[:, :first].any() or values[:, stop:].any()):
+        if self._is_silent and (values[:, :first].any() or values[:, stop:].any()):
             self._astray.append((rows, values))
 
     def finish(self) -> PopulationTrace:

@@ -3,8 +3,8 @@
 Spikes are written from counts, which need no time steps. Currents and potentials need them, but
 only of the population that is asked for: what it reads is known. A sample for which neither is
 proved (``targets.simulator._within_bounds``) is run step by step, with all populations before
-those asked for, and so is everything in circuits where samples overlap, whose populations are
-not at rest before a sample.
+those asked for, and so is everything in circuits whose neurons do not wait for a sample to
+spike.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from toolchain.engine import ENGINES, Ints, PopulationTrace, Program, Selection
 from toolchain.errors import InputDataError
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
+from toolchain.schedule import is_silent_at_rest
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -89,7 +90,7 @@ class _Run:
         self._program, self._traced, self._selection = program, traced, selection
         self._counted = counted
         circuit = program.circuit
-        self._is_at_rest = circuit.period >= circuit.latency
+        self._is_silent = is_silent_at_rest(circuit)
         self._check = _bounds_check(
             program.graph, frozenset(populations_before(circuit, traced))
         )
@@ -122,7 +123,7 @@ class _Run:
         needed = {
             name: traced.stepped for name, traced in self._traced.items() if traced.stepped
         }
-        if not self._is_at_rest:
+        if not self._is_silent:
             if needed:
                 self._stepped(inputs, rows, needed)
             return

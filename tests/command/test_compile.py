@@ -77,6 +77,37 @@ def test_every_exact_rung_differs_in_nothing(workplace, lowering):
         assert rung["first_difference"] is None
 
 
+@pytest.mark.lava
+def test_a_pipeline_keeps_every_promise_and_is_verified_as_one(workplace, capsys):
+    """A chain of two hidden layers takes a sample every two trains of 15 steps."""
+    words = ("--lowering", "temporal", "--test", "test.npz")
+    plain = workplace.compiled("net.onnx", *words)
+    report = workplace.compiled("net.onnx", *words, "--schedule", "pipelined")
+
+    options = json.loads((workplace.path / "build/options.json").read_text())
+    ladder = {rung["rung"]: rung for rung in report["ladder"]}
+    assert options["schedule"] == report["schedule"] == "pipelined"
+    assert plain["schedule"] == "sequential"
+    assert plain["period"] == plain["time_steps"] == report["time_steps"]
+    assert report["period"] < report["time_steps"]
+    assert plain["periods"] == report["periods"]
+    assert report["periods"] == {
+        "sequential": plain["period"], "pipelined": report["period"]
+    }  # fmt: skip
+    assert report["spikes_per_sample"] == plain["spikes_per_sample"]
+    assert ladder["step"]["status"] == ladder["lava"]["status"] == "ok"
+    assert "--schedule sequential" in ladder["netx"]["why"]
+    assert main(["verify", "build", "--data", "test.npz", "--rungs", "count,step"]) == 0
+
+
+def test_rows_of_lowerings_have_both_periods(workplace):
+    report = workplace.compiled("net.onnx", "--schedule", "sequential")
+
+    for row in report["lowerings"]:
+        assert row["period"] == row["periods"]["sequential"] == row["time_steps"]
+        assert row["periods"]["pipelined"] < row["time_steps"]
+
+
 def test_levels_can_be_chosen_by_the_compiler(workplace):
     assert workplace.compiled("net.onnx", "--levels", "auto")["levels"] >= 1
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolchain.report import Energy, LayerReport, LoweringReport, Report, Rung
+from toolchain.schedule import PIPELINED
 
 LAYERS_MAX = 12
 """Populations in the table; of more, those with the largest errors are shown."""
@@ -122,9 +123,14 @@ def _worst(layers: tuple[LayerReport, ...]) -> tuple[LayerReport, ...]:
 
 def _costs(report: Report) -> Iterator[Text]:
     yield Text(f"{report.neurons:,} neurons, {report.synapses:,} synapses")
+    others = (
+        f"{name}: {steps:,}"
+        for name, steps in report.periods.items()
+        if name != report.schedule
+    )
     yield Text(
-        f"{report.time_steps:,} time steps from a sample to its answer, "
-        f"a new sample every {report.period:,}"
+        f"{report.time_steps:,} time steps to the answer; {report.schedule}, "
+        f"a new sample every {report.period:,} ({', '.join(others)})"
     )
     if report.spikes_per_sample is None or report.synaptic_operations_per_sample is None:
         yield Text("spikes and synaptic operations were not counted")
@@ -145,14 +151,14 @@ def _lowerings(lowerings: tuple[LoweringReport, ...]) -> Iterator[RenderableType
     """Compare the lowerings where there is a choice."""
     if len(lowerings) < 2:
         return
-    table = _table(("lowering",), ("steps", "period", "neurons", "synapses", "spikes"))
+    table = _table(("lowering",), ("steps", "pipelined", "neurons", "synapses", "spikes"))
     table.add_column("needs", overflow="fold")
     for row in lowerings:
         needs = ["neuron programs"] * row.needs_program + ["several chips"] * (not row.fits)
         table.add_row(
             Text(f"{row.name}, chosen" if row.is_chosen else row.name),
             Text(f"{row.time_steps:,}"),
-            Text(f"{row.period:,}"),
+            Text(f"{row.periods[PIPELINED]:,}"),
             _short(row.neurons),
             _short(row.synapses),
             _short(row.spikes_per_sample),
@@ -160,6 +166,7 @@ def _lowerings(lowerings: tuple[LoweringReport, ...]) -> Iterator[RenderableType
         )
     yield Text()
     yield table
+    yield Text("steps: to the answer, and to the next sample unless it is pipelined")
     yield Text("synapses and spikes: worked out from the integers of the chosen lowering")
 
 

@@ -24,6 +24,7 @@ from toolchain.mapping._draft import needs_relay
 from toolchain.mapping._synapses import Copies, layer_synapses, pool_synapse
 from toolchain.mapping.radix import pool_parts, shifted_layers
 from toolchain.report import LoweringReport
+from toolchain.schedule import AUTO, PIPELINED, SEQUENTIAL
 from toolchain.target import Target
 
 Counts: TypeAlias = npt.NDArray[Any]
@@ -82,7 +83,7 @@ _WAYS: Mapping[str, _Way] = {
 
 
 def compare_lowerings(
-    graph: Graph, chosen: str, target: Target, x: npt.NDArray[Any]
+    graph: Graph, chosen: str, target: Target, x: npt.NDArray[Any], schedule: str = AUTO
 ) -> tuple[LoweringReport, ...]:
     """Return what each lowering that the network could take would need, by name.
 
@@ -93,6 +94,7 @@ def compare_lowerings(
         chosen: The lowering it was quantized for.
         target: The chip.
         x: Samples to count spikes on, ``(samples, *source_shape)``; at most `SAMPLES_MAX`.
+        schedule: That was asked for.
     """
     if any(node.windows > 1 for node in graph.of_type(Spiking)):
         return ()
@@ -102,7 +104,7 @@ def compare_lowerings(
         for plan in plans.values():
             plan.count(node, inputs, value)
     return tuple(
-        plan.report(name, name == chosen, len(x))
+        plan.report(name, name == chosen, len(x), schedule)
         for name, plan in plans.items()
         if plan.is_possible
     )
@@ -130,6 +132,7 @@ class _Plan:
         steps: In how many steps it spikes, likewise.
         copies: Of each unit, likewise.
         held: How long spikes wait for others, as the population and a number of steps.
+        occupied: For how many steps a sample occupies a population.
         is_possible: Whether nothing has to wait that cannot.
         spikes: Of all samples that were counted.
     """
@@ -143,6 +146,7 @@ class _Plan:
     steps: dict[str, int] = field(default_factory=dict)
     copies: dict[str, int] = field(default_factory=dict)
     held: set[tuple[str, int]] = field(default_factory=set)
+    occupied: list[int] = field(default_factory=list)
     is_possible: bool = True
     spikes: float = 0.0
 
@@ -174,18 +178,18 @@ class _Plan:
         if relays := sum(source == node.name for source, _ in self.held):
             self.spikes += relays * self.way.spikes(value)
 
-    def report(self, name: str, is_chosen: bool, samples: int) -> LoweringReport:
+    def report(self, name: str, is_chosen: bool, samples: int, schedule: str) -> LoweringReport:
         """Return the row of the lowering."""
-        step = self.ready[self.graph.output.name]
-        longest = max(
-            (self.way.steps(n.levels) for n in self.graph.of_type(Spiking)), default=1
-        )
+        steps = max(self.ready[node.name] for node in self.graph.of_type(Output)) + 1
         stored = [self._places(s) for s, _ in self.held] if self.way.stores else []
+        periods = {SEQUENTIAL: steps, PIPELINED: max([*self.occupied, *stored])}
+        usual = PIPELINED if self.way.waits else SEQUENTIAL
         return LoweringReport(
             name=name,
             is_chosen=is_chosen,
-            time_steps=step + 1,
-            period=max([longest, *stored]) if self.way.waits else step + 1,
+            time_steps=steps,
+            period=periods[usual if schedule == AUTO else schedule],
+            periods=periods,
             neurons=self.neurons,
             synapses=self.synapses,
             spikes_per_sample=self.spikes / samples,
@@ -198,7 +202,8 @@ class _Plan:
         shape = self.graph.shapes[layers[0].name]
         levels = node.levels if isinstance(node, Spiking) else 0
         copies = self.way.copies(levels) if levels else 1
-        start = max(self.ready[self._behind(layer)] for layer in layers)
+        sources = {self._behind(layer) for layer in layers}
+        start = max(self.ready[source] for source in sources)
         self.neurons += int(np.prod(shape)) * copies
         self.synapses += self.way.extra * int(np.prod(shape)) * copies if levels else 0
         for layer in layers:
@@ -209,6 +214,12 @@ class _Plan:
         self.steps[node.name] = self.way.steps(levels) if levels else 0
         self.ready[node.name] = start + self.steps[node.name]
         self.copies[node.name] = copies
+        begin = min(self.ready[source] - self.steps[source] + 1 for source in sources)
+        self.occupied.append(
+            max(self.steps[node.name], 1)
+            if self.way.waits
+            else self.ready[node.name] - begin + 1
+        )
 
     def _connections(self, layer: Dense | Conv, shape: Shape) -> int:
         before = self.graph.shapes[self._behind(layer)]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.mapped import Circuit
+from toolchain.schedule import SEQUENTIAL, is_silent_at_rest, schedule_of
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
@@ -39,8 +40,8 @@ def first_spike(
 ) -> str | None:
     """Return where single spikes first differ, by layer, sample, time step, then neuron.
 
-    Where a new sample starts before the one before it has left the circuit, only the steps of a
-    population's window belong to the sample; otherwise all steps are compared.
+    Where samples overlap, or biases make neurons spike, only the steps of a population's window
+    belong to the sample; otherwise all steps are compared.
 
     Args:
         circuit: What was run.
@@ -48,9 +49,10 @@ def first_spike(
         theirs: The same populations.
         first_sample: Number of the first sample, for the message.
     """
+    is_alone = schedule_of(circuit) == SEQUENTIAL and is_silent_at_rest(circuit)
     for name, window in circuit.windows.items():
         steps = slice(window.start, window.start + window.length)
-        if circuit.period >= circuit.latency:
+        if is_alone:
             steps = slice(0, circuit.latency)
         a, b = ours[name][:, steps].astype(np.int64), theirs[name][:, steps].astype(np.int64)
         where = _first(a, b)

@@ -24,6 +24,7 @@ from targets.simulator.step import everything, run_samples, run_stream, simulate
 from toolchain.errors import EmitError, ImportModelError
 from toolchain.ir.ann import Conv, Dense, Relu
 from toolchain.ir.snn import LmHt, Spiking
+from toolchain.schedule import scheduled
 from toolchain.target import TARGETS
 from toolchain.testing import (
     chain,
@@ -226,6 +227,22 @@ def test_a_circuit_without_gates_is_left_alone():
     assert relay_gates(circuit) is circuit
 
 
+def test_samples_that_overlap_are_refused(tmp_path):
+    circuit = scheduled(perceptron(0, 2, 4)[0], "pipelined")
+
+    with pytest.raises(EmitError) as error:
+        emit_netx(circuit, tmp_path)
+
+    assert str(error.value) == (
+        "emit at 'chain': takes a sample every 8 steps, and each for 10, so that populations are "
+        "reset at different times; the stock netx reader resets each one step after the one "
+        "before it\n"
+        "  hint: compile with --schedule sequential; or write the format 'lava' instead: "
+        "--format lava"
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_neurons_of_a_convolution_are_refused_by_name(tmp_path):
     rng = np.random.default_rng(0)
     kernel = rng.normal(size=(3, 1, 2, 2))
@@ -335,7 +352,7 @@ def freed(weight):
             "spikes while input arrives",
         ),
         (
-            lambda c: dataclasses.replace(c, period=c.period - 1),
+            lambda c: dataclasses.replace(c, period=c.period - 1, latency=c.period - 1),
             "relu1",
             "relays need that by step",
         ),

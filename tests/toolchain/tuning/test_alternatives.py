@@ -17,6 +17,7 @@ from toolchain.ir.reference import encode
 from toolchain.ir.size import count_neurons, count_synapses
 from toolchain.ir.snn import IntegrateFire, RadixFire, ThresholdBank
 from toolchain.mapping import MAPPINGS
+from toolchain.schedule import periods_of
 from toolchain.target import TARGETS, Limit
 from toolchain.testing import compile_network, random_network, random_samples
 from toolchain.tuning.alternatives import compare_lowerings
@@ -32,6 +33,7 @@ def row_of(graph, name, x, target=TARGET):
 
 def check_size(row, circuit):
     assert (row.time_steps, row.period) == (circuit.latency, circuit.period)
+    assert row.periods == periods_of(circuit)
     assert row.neurons == count_neurons(circuit)
 
 

@@ -261,7 +261,7 @@ def _passed(node: Node, unit: Floats, graph: Graph) -> Floats:
 def _read_out(node: Output, layers: list[Node]) -> Output:
     """Move the biases of the last layers to the host."""
     bias = sum(np.asarray(getattr(layer, "bias", 0.0), np.float64) for layer in layers)
-    return dataclasses.replace(node, offset=node.offset + node.scale * bias)
+    return dataclasses.replace(node, offset=np.asarray(node.offset + node.scale * bias))
 
 
 def _without_bias(layer: Node) -> Node:

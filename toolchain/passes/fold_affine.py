@@ -186,8 +186,8 @@ def _(user: Conv, affine: Affine, shape: Shape) -> Node | None:
 def _(user: Output, affine: Affine, shape: Shape) -> Node | None:
     return dataclasses.replace(
         user,
-        scale=user.scale * affine.scale,
-        offset=user.offset + affine.shift * user.scale,
+        scale=np.asarray(user.scale * affine.scale),
+        offset=np.asarray(user.offset + affine.shift * user.scale),
     )
 
 

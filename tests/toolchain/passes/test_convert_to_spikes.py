@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from toolchain.calibration import Activation, Calibration, calibrate
 from toolchain.errors import ConversionError, UnknownNameError, VerifyError
 from toolchain.ir.ann import Conv, Dense, MaxPool, Rearrange, Relu
-from toolchain.ir.graph import Phase
+from toolchain.ir.archive import load_archive, save_archive
+from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import compute, encode, run, spike_counts
 from toolchain.ir.snn import MultiThreshold
 from toolchain.passes.convert_to_spikes import convert_to_spikes
@@ -247,3 +248,19 @@ def test_a_network_that_was_not_prepared_is_refused_by_name():
         )
 
     assert error.value.node == "y"
+
+
+def test_a_network_whose_output_has_no_bias_can_be_kept(tmp_path):
+    prepared = chain(
+        (2,),
+        Dense(name="first", weight=numbers(3, 2)),
+        Relu(name="relu"),
+        Dense(name="last", weight=numbers(2, 3)),
+    ).at_phase(Phase.PREPARE)
+    context = calibrated(prepared, np.random.default_rng(9).normal(size=(8, 2)))
+    converted = convert_to_spikes(prepared, context)
+
+    save_archive(converted, tmp_path / "graph.npz")
+
+    kept = load_archive(tmp_path / "graph.npz", Graph)
+    np.testing.assert_array_equal(kept.output.offset, converted.output.offset)

@@ -105,7 +105,11 @@ class Run(Protocol):
     """The function of an engine."""
 
     def __call__(self, program: Program, inputs: Ints, *, trace: bool) -> Execution:
-        """Run encoded samples ``(samples, *input shape)``; ``trace`` asks for single spikes."""
+        """Run encoded samples ``(samples, *input shape)``.
+
+        ``trace`` asks for single spikes; an engine that has none counts those of all neurons
+        in the same run, which it else does when counts are read.
+        """
         ...
 
 

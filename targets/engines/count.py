@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from targets.simulator.lazy_counts import LazyCounts
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from targets.twin.counting import CountingNetwork
     from targets.twin.measuring import Measuring
 
+Counts: TypeAlias = npt.NDArray[Any]
+
 
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     graph = program.graph
@@ -30,9 +34,28 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     except EmitError:  # sums that ONNX has no exact layer for
         return _plain(graph, inputs)
     names = [node.name for node in graph.of_type(Spiking)]
+    if trace and not network.is_in_openvino:
+        sums, counts = network.sums_and_counts(inputs, names)
+        return Execution(readout=sums, counts=counts)
     return Execution(
         readout=network.sums(inputs), counts=LazyCounts(names, lambda: network.counts(inputs))
     )
+
+
+def spike_counts(graph: Graph, inputs: Ints, names: Sequence[str]) -> Mapping[str, Counts]:
+    """Return the spike counts ``(samples, *shape)`` of chosen populations of neurons.
+
+    Args:
+        graph: Quantized.
+        inputs: Encoded samples ``(samples, *encoded shape)``.
+        names: Of the populations.
+    """
+    try:
+        network = _network(graph)
+    except EmitError:
+        counts = _plain(graph, inputs).counts
+        return {name: counts[name] for name in names}
+    return network.sums_and_counts(inputs, names)[1]
 
 
 def _measure(program: Program, inputs: Ints, *, trace: bool) -> Execution:

@@ -1,123 +1,149 @@
-r"""Which samples stay within the bounds that the registers of a network were chosen for.
+"""Which samples stay within the bounds that the registers of a network were chosen for.
 
 Where bounds are proved, all do. Where they were observed on other samples
 (``docs/semantics.md``, section 4), a sample does if in every population the sum of the positive
 terms and that of the negative ones are within them: no partial sum is further out, in whatever
 order spikes arrive.
 
-The sums run in onnxruntime in floating point of 24 bits. Their terms have one sign, so a sum of
-:math:`K` terms is wrong by less than :math:`2 K 2^{-24}` of itself, which is added before it is
-compared: a sample may be taken for one that leaves the bounds, and never the other way round.
+That is a network, too: each layer twice, with its positive weights and with its negative
+ones, and neurons of threshold 1 that start as far below 0 as the bound is high. They spike
+where a sum is beyond it, and one neuron at the end says whether any of them did. So the answer
+comes in integers, with the counts of the network and from what computes those.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Collection, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from targets.twin.sessions import cores, open_session
-from toolchain.ir.ann import Conv, Dense, Input
+from toolchain.errors import VerifyError
+from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Rearrange
 from toolchain.ir.graph import Graph
-from toolchain.ir.snn import Spiking
-from toolchain.onnx_export import export_onnx
+from toolchain.ir.node import Array, Node
+from toolchain.ir.snn import MultiThreshold, Spiking
 
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Floats: TypeAlias = npt.NDArray[np.float32]
-Values: TypeAlias = Mapping[str, npt.NDArray[Any]]
-
-_ROUNDING = 2.0**-23
+Layer: TypeAlias = Dense | Conv
 
 
-class BoundsCheck:
-    """Tells samples that are within all bounds of some populations."""
+def watched(graph: Graph, populations: Collection[str]) -> tuple[Graph, str | None]:
+    """Return a network with one more neuron, which spikes if a sample leaves a bound.
 
-    def __init__(self, graph: Graph, populations: Collection[str]) -> None:
-        """Prepare for some populations.
+    Args:
+        graph: Quantized.
+        populations: Whose bounds matter; names that are not of neurons do not.
 
-        Args:
-            graph: Quantized.
-            populations: Names; those that are not of neurons do not matter.
-        """
-        self._populations = [
-            _Population(graph, node)
-            for node in graph.of_type(Spiking)
-            if node.bound != "proved" and node.name in populations
-        ]
-
-    def holds(self, values: Values, samples: int) -> Bools:
-        """Tell which samples are within the bounds, ``(samples,)``.
-
-        Args:
-            values: Of what layers read, ``(samples, *shape)`` by name.
-            samples: How many there are.
-        """
-        holds = np.ones(samples, np.bool_)
-        for population in self._populations:
-            holds &= population.holds(values)
-        return holds
+    Returns:
+        The network, and the neuron's name: `None` where all bounds are proved.
+    """
+    writer = _Writer(graph)
+    observed = [
+        writer.any_beyond(node)
+        for node in graph.of_type(Spiking)
+        if node.bound != "proved" and node.name in populations
+    ]
+    if not observed:
+        return graph, None
+    return writer.finish(observed)
 
 
-class _Population:
-    """The bounds of one population, and the halves of the layers that it reads."""
+class _Writer:
+    """Adds nodes to a graph."""
 
-    def __init__(self, graph: Graph, neurons: Spiking) -> None:
-        layers = graph.layers_into(neurons)
-        terms = sum(math.prod(layer.weight.shape[1:]) for layer in layers)
-        channels = (-1, *(1 for _ in graph.shapes[neurons.name][1:]))
-        shrink = 1 - terms * _ROUNDING
-        low = neurons.low
-        if neurons.windows > 1:  # what inhibits is within the bound, too
-            low = low - neurons.levels * neurons.lateral.sum(axis=1).ravel()
-        self._low, self._high = (
-            (shrink * np.broadcast_to(side, len(layers[0].weight))).reshape(channels)
-            for side in (low, neurons.high)
-        )
-        self._halves = [_Halves(graph, layer) for layer in layers]
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._parts: dict[str, tuple[tuple[str, int], ...]] = {}
 
-    def holds(self, values: Values) -> Bools:
-        """Tell which samples are within the bounds."""
-        sides = [half.sums(values) for half in self._halves]
-        low, high = (np.sum(parts, axis=0) for parts in zip(*sides, strict=True))
-        within = (low <= self._low) & (high <= self._high)
-        is_within: Bools = within.reshape(len(within), -1).all(axis=1)
-        return is_within
-
-
-class _Halves:
-    """A layer as two, with its positive weights and with its negative ones."""
-
-    def __init__(self, graph: Graph, layer: Dense | Conv) -> None:
-        self._source = layer.inputs[0]
-        shape = graph.shapes[self._source]
-        entry = Input(name=self._source, shape=shape, source_shape=shape)
-        names = ("lowering", "raising")
+    def any_beyond(self, neurons: Spiking) -> str:
+        """Add a layer that counts the sums of a population beyond its bounds."""
+        layers = self._graph.layers_into(neurons)
+        name = f"{neurons.name}/beyond"
         halves = [
-            dataclasses.replace(
-                layer,
-                name=name,
-                inputs=(self._source,),
-                weight=np.maximum(sign * layer.weight, 0),
-                bias=np.zeros(()),
-            )
-            for name, sign in zip(names, (-1, 1), strict=True)
+            self._add(_halves(layer, sign, f"{layer.name}/{source}/halves", source))
+            for layer in layers
+            for source, sign in self._signed(layer.inputs[0])
         ]
-        model = export_onnx(dataclasses.replace(graph, nodes=(entry, *halves)), names)
-        self._session = open_session(model, cores())
+        total = self._sum(halves, f"{name}/sums")
+        shape = self._graph.shapes[total]
+        bounds = np.stack(_bounds(neurons, shape[0] // 2), axis=1)
+        column = (-1, *(1 for _ in shape[1:]))
+        value = self._add(
+            MultiThreshold(
+                name=name, inputs=(total,), levels=1, initial=-bounds.reshape(column)
+            )
+        )
+        if len(shape) > 1:
+            whole = (shape[1], shape[2])
+            pool = MaxPool(name=f"{name}/pooled", inputs=(value,), kernel=whole, stride=(1, 1))
+            flat = Rearrange(name=f"{name}/flat", inputs=(self._add(pool),), shape=shape[:1])
+            value = self._add(flat)
+        ones = np.ones((1, shape[0]), np.int64)
+        return self._add(Dense(name=f"{name}/any", inputs=(value,), weight=ones))
 
-    def sums(self, values: Values) -> tuple[Floats, Floats]:
-        """Return the sums of negative terms, as magnitudes, and of positive ones."""
-        x = values[self._source].astype(np.float32)
-        low, high = self._run(np.maximum(x, 0))
-        if (x < 0).any():
-            raised, lowered = self._run(np.maximum(-x, 0))
-            return low + lowered, high + raised
-        return low, high
+    def finish(self, observed: Sequence[str]) -> tuple[Graph, str]:
+        """Add the last neuron; return the graph and its name."""
+        total = self._sum(observed, self._graph.unused("beyond bounds/sums"))
+        name = self._graph.unused("beyond bounds")
+        self._add(MultiThreshold(name=name, inputs=(total,), levels=1))
+        return self._graph, name
 
-    def _run(self, x: Floats) -> tuple[Floats, Floats]:
-        low, high = self._session.run(None, {self._source: x})
-        return low, high
+    def _signed(self, source: str) -> tuple[tuple[str, int], ...]:
+        """Return the positive part of a value, and the negative one if there is any."""
+        if source not in self._parts:
+            node = self._graph[source]
+            while isinstance(node, (MaxPool, Rearrange)):
+                node = self._graph.producer(node)
+            is_signed = isinstance(node, Input) and _code(node)[0] < 0
+            self._parts[source] = (
+                tuple((self._part(source, sign, node), sign) for sign in (1, -1))
+                if is_signed
+                else ((source, 1),)
+            )
+        return self._parts[source]
+
+    def _part(self, source: str, sign: int, entry: Node) -> str:
+        """Add neurons whose counts are the part of a value that has one sign."""
+        low, high = _code(entry)
+        name = f"{source}/{'positive' if sign > 0 else 'negative'}"
+        size, *positions = self._graph.shapes[source]
+        layer: Layer = Dense(name=f"{name}/part", weight=sign * np.eye(size, dtype=np.int64))
+        if positions:
+            weight = np.full((size, 1, 1, 1), sign)
+            layer = Conv(name=layer.name, weight=weight, groups=size)
+        self._add(replace(layer, inputs=(source,)))
+        levels = max(high if sign > 0 else -low, 1)
+        return self._add(MultiThreshold(name=name, inputs=(layer.name,), levels=levels))
+
+    def _sum(self, names: Sequence[str], name: str) -> str:
+        return names[0] if len(names) == 1 else self._add(Add(name=name, inputs=tuple(names)))
+
+    def _add(self, node: Node) -> str:
+        self._graph = self._graph.with_nodes((*self._graph.nodes, node))
+        return node.name
+
+
+def _halves(layer: Layer, sign: int, name: str, source: str) -> Layer:
+    """Return a layer with two channels for each: its positive and its negative terms."""
+    sides = [np.maximum(side * layer.weight, 0) for side in (sign, -sign)]
+    weight = np.stack(sides, axis=1).reshape(-1, *layer.weight.shape[1:])
+    return replace(layer, name=name, inputs=(source,), weight=weight, bias=np.zeros(()))
+
+
+def _bounds(neurons: Spiking, channels: int) -> tuple[Array, Array]:
+    """Return what the positive and the negative terms of each channel may add up to."""
+    low = np.asarray(neurons.low)
+    if neurons.windows > 1:  # what inhibits is within the bound, too
+        low = low - neurons.levels * neurons.lateral.sum(axis=1).ravel()
+    high, low = (
+        np.broadcast_to(side, channels).astype(np.int64) for side in (neurons.high, low)
+    )
+    return high, low
+
+
+def _code(entry: Node) -> tuple[int, int]:
+    """Return the smallest and the largest integer that enters."""
+    if not isinstance(entry, Input) or entry.encoding is None:
+        raise VerifyError("has no encoding", node=entry.name)
+    return entry.encoding.low, entry.encoding.high

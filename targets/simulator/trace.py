@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from targets.engines.count import spike_counts
 from targets.simulator._excerpt import all_before, alone, populations_before
 from targets.simulator._graph_counts import counted_populations, graph_counts
 from targets.simulator._machine import Machine
@@ -26,19 +27,20 @@ from targets.simulator._schedule import SampleSchedule, Schedule
 from targets.simulator._told_schedule import ToldSchedule
 from targets.simulator._traced import Traced
 from targets.simulator._trains import Counts
-from targets.simulator._within_bounds import BoundsCheck
+from targets.simulator._within_bounds import watched
 from targets.simulator.step import MEMORY_BYTES
 from toolchain.data import LARGEST_BYTES
-from toolchain.engine import ENGINES, Ints, PopulationTrace, Program, Selection
+from toolchain.engine import Ints, PopulationTrace, Program, Selection
 from toolchain.errors import InputDataError
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
+from toolchain.ir.snn import Spiking
 from toolchain.schedule import is_silent_at_rest
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
 _COUNTS_BYTES = 1 << 26
-"""Samples are taken together as far as their counts fit into this."""
+"""Samples are taken together as far as their counts, a byte each, fit into this."""
 
 
 def trace_samples(
@@ -91,19 +93,21 @@ class _Run:
         self._counted = counted
         circuit = program.circuit
         self._is_silent = is_silent_at_rest(circuit)
-        self._check = _bounds_check(
+        self._watched, self._beyond = _watched(
             program.graph, frozenset(populations_before(circuit, traced))
         )
         units = sum(math.prod(shape) for shape in program.graph.shapes.values())
-        self.chunk = max(1, _COUNTS_BYTES // (4 * units))
+        self.chunk = max(1, _COUNTS_BYTES // units)
 
     def trace(self, inputs: Ints, start: int) -> None:
         """Trace samples of which the first has the number ``start``."""
         graph = self._program.graph
-        counted = ENGINES["count"].run(self._program, inputs, trace=False).counts
+        names = [node.name for node in graph.of_type(Spiking)]
+        names += [self._beyond] if self._beyond else []
+        counted = spike_counts(self._watched, inputs, names)
         counts = graph_counts(graph, inputs, counted)
-        holds = self._check.holds(counts, len(inputs))
-        bounded, others = np.flatnonzero(holds), np.flatnonzero(~holds)
+        is_beyond = np.zeros(len(inputs)) if self._beyond is None else counted[self._beyond]
+        bounded, others = np.flatnonzero(is_beyond == 0), np.flatnonzero(is_beyond)
         if len(bounded):
             self._from_counts(
                 inputs[bounded],
@@ -152,9 +156,9 @@ class _Run:
 
 
 @functools.lru_cache(maxsize=2)
-def _bounds_check(graph: Graph, populations: frozenset[str]) -> BoundsCheck:
-    """Return the check of populations, which may be traced again and again."""
-    return BoundsCheck(graph, populations)
+def _watched(graph: Graph, populations: frozenset[str]) -> tuple[Graph, str | None]:
+    """Return the same graph each time populations are traced, so that it is prepared once."""
+    return watched(graph, populations)
 
 
 def _recorded(machine: Machine, schedule: Schedule, record: Record) -> Recorder:

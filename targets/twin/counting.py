@@ -67,6 +67,7 @@ class CountingNetwork:
         self.layout = layout
         self._threads = threads or cores()
         self._networks_with_activity: _Sessions | None = None
+        self._networks_with_counts: dict[tuple[str, ...], _Sessions] = {}
         self._pool = ThreadPoolExecutor(self._threads)
         sizes = [int(np.prod(signal.shape)) for signal in self.layout.signals.values()]
         self._sample_bytes = sum(sizes)
@@ -87,15 +88,36 @@ class CountingNetwork:
         rest = [self._onnxruntime_sums(x[whole:])] if whole < len(x) else []
         return np.concatenate([sums, *rest])
 
+    @property
+    def is_in_openvino(self) -> bool:
+        """Whether `sums` leaves whole batches to OpenVINO."""
+        return self._openvino is not None
+
     def counts(self, x: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """Return the spike counts ``(samples, *shape)`` of all populations."""
         nodes = self.layout.graph.of_type(Spiking)
+        return self.sums_and_counts(x, [node.name for node in nodes])[1]
+
+    def sums_and_counts(
+        self, x: npt.NDArray[Any], names: Sequence[str]
+    ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+        """Return what `sums` does, and the spike counts ``(samples, *shape)`` of populations.
+
+        Both come from one run in onnxruntime. Counts are of the narrowest type that holds their
+        levels.
+        """
+        nodes = [node for node in self.layout.graph.of_type(Spiking) if node.name in names]
+        key = tuple(node.name for node in nodes)
+        if key not in self._networks_with_counts:
+            write = functools.partial(network_model, self.layout, key)
+            self._networks_with_counts[key] = _Sessions(write, self._threads)
         values = [fired_value(self.layout, node) for node in nodes]
-        found = self._run(self._networks_with_counts, values, x)
-        return {
-            node.name: np.minimum(counts, node.levels, out=counts).astype(np.uint16, copy=False)
-            for node, counts in zip(nodes, found, strict=True)
+        sums, *found = self._run(self._networks_with_counts[key], [READOUT, *values], x)
+        counts = {
+            node.name: self._limited(node, value)
+            for node, value in zip(nodes, found, strict=True)
         }
+        return sums.astype(np.int64), counts
 
     def activity(
         self, x: npt.NDArray[Any], censuses: Sequence[Census]
@@ -139,10 +161,10 @@ class CountingNetwork:
     def _networks(self) -> _Sessions:
         return _Sessions(functools.partial(network_model, self.layout), self._threads)
 
-    @cached_property
-    def _networks_with_counts(self) -> _Sessions:
-        names = [node.name for node in self.layout.graph.of_type(Spiking)]
-        return _Sessions(functools.partial(network_model, self.layout, names), self._threads)
+    def _limited(self, node: Spiking, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self.layout.is_limited_late(node):
+            np.minimum(counts, node.levels, out=counts)
+        return counts.astype(np.min_scalar_type(node.levels), copy=False)
 
     def _run(
         self, sessions: _Sessions, outputs: Sequence[str], x: npt.NDArray[Any]

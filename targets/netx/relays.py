@@ -161,8 +161,8 @@ def relay_gates(circuit: Circuit) -> Circuit:
     """
     if not any(source.events for source in constant_sources(circuit)):
         return circuit
-    _require_sequential(circuit)
     links = [_dense_link(link) for link in links_of(circuit)]
+    _require_sequential(circuit)
     clock = Clock(len(links))
     for depth, (population, synapse) in enumerate(links):
         for steps, current in currents_of(circuit, population, synapse.source, depth).items():

@@ -186,7 +186,11 @@ def _matrix_rows(
     columns, values = zip(*parts, strict=True)
     lengths = [len(part) for part in columns]
     return scipy.sparse.csr_matrix(
-        (2 * np.concatenate(values), np.concatenate(columns), np.cumsum([0, *lengths])),
+        (
+            2 * np.concatenate(values).astype(np.int64),
+            np.concatenate(columns),
+            np.cumsum([0, *lengths]),
+        ),
         shape=(len(rows), int(np.prod(source))),
     )
 

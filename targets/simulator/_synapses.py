@@ -92,7 +92,7 @@ def _total(matrices: Sequence[_Matrix]) -> _Matrix:
 def _scaled(weight: Any, exponent: int) -> Any:
     """Return a dense or sparse matrix shifted by ``exponent``."""
     if isinstance(weight, np.ndarray):
-        return shift(weight, exponent)
+        return shift(weight.astype(np.int64), exponent)
     scaled = weight.astype(np.int64)
     scaled.data = shift(scaled.data, exponent)
     return scaled

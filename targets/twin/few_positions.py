@@ -51,7 +51,9 @@ def _dense_weight(layer: Conv, signal: Signal) -> IndexArray:
     """Return weights ``(rows * columns * C, height * width * channels)``."""
     channels, height, width = signal.shape
     _, rows, columns = layer.output_shape(signal.shape)
-    weight = np.zeros((rows, columns, len(layer.weight), height, width, channels), np.int64)
+    weight = np.zeros(
+        (rows, columns, len(layer.weight), height, width, channels), layer.weight.dtype
+    )
     for row, column, tap_y, tap_x in np.ndindex(rows, columns, *layer.kernel):
         y, x = (
             at * step + tap * spacing - pads[0]

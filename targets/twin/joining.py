@@ -24,6 +24,7 @@ from targets.twin.signals import BYTE_MAX, Signal
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Conv, Dense, Padding, Pair
 from toolchain.ir.convolution import output_size
+from toolchain.ir.narrow import narrowed
 from toolchain.ir.node import Array, IndexArray
 
 WEIGHT_MAX = 127
@@ -127,7 +128,8 @@ def ungrouped(layer: Conv) -> Array:
         return layer.weight
     rows, per_group, *kernel = layer.weight.shape
     grouped = layer.weight.reshape(layer.groups, -1, per_group, *kernel)
-    weight = np.zeros((layer.groups, len(grouped[0]), layer.groups, per_group, *kernel), int)
+    shape = (layer.groups, len(grouped[0]), layer.groups, per_group, *kernel)
+    weight = np.zeros(shape, layer.weight.dtype)
     group = np.arange(layer.groups)
     weight[group, :, group] = grouped
     return weight.reshape(rows, layer.groups * per_group, *kernel)
@@ -148,13 +150,15 @@ def _room(signal: Signal) -> int:
 
 def _digits(weight: Array, signal: Signal) -> list[tuple[int, Array]]:
     """Return shifts and digits within +-127 that add up to the weights."""
+    if np.abs(weight).max() <= WEIGHT_MAX:
+        return [(0, weight)]
     room = _room(signal)
     digits, rest = [], np.asarray(weight, np.int64)
     while np.abs(rest).max() > WEIGHT_MAX:
         digit = np.clip(np.rint(rest / 2**room), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)
         digits.append((room, digit))
         rest = rest - (digit << room)
-    return [(0, rest), *digits] if rest.any() or not digits else digits
+    return [(0, rest), *digits] if rest.any() else digits
 
 
 def _joined_dense(pieces: Sequence[_Piece]) -> Joined:
@@ -222,7 +226,7 @@ def _block(
         reads_all = not reads_own or channels == (0, weight.shape[1])
         parts.append(piece.part if reads_all else replace(piece.part, channels=channels))
         chosen.append(weight[rows] if reads_all else weight[rows, slice(*channels)])
-    return Block(tuple(parts), np.concatenate(chosen, axis=1))
+    return Block(tuple(parts), narrowed(np.concatenate(chosen, axis=1)))
 
 
 def _conv(piece: _Piece) -> Conv:

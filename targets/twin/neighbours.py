@@ -47,7 +47,7 @@ def with_neighbours(joined: Joined, columns: int) -> Joined:
     if together == 1:
         return joined
     wide = taps + (together - 1) * stride
-    weight = np.zeros((together, outputs, channels, rows, wide), np.int64)
+    weight = np.zeros((together, outputs, channels, rows, wide), block.weight.dtype)
     for neighbour in range(together):
         first = neighbour * stride
         weight[neighbour, ..., first : first + taps] = block.weight

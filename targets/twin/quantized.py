@@ -293,10 +293,13 @@ def _checked(
 
 def _bias(neurons: Spiking, layers: Sequence[Layer]) -> IndexArray:
     """Return what is added to sums, ``(C,)``, or ``(C, H, W)`` if a channel has no one bias."""
+    channels = len(layers[0].weight)
     values = [*(layer.bias for layer in layers), neurons.initial]
-    if all(np.size(value) in (1, len(layers[0].weight)) for value in values):
-        values = [_per_channel(value, len(layers[0].weight)) for value in values]
-    return np.sum([np.broadcast_arrays(value, *values)[0] for value in values], axis=0)
+    if all(np.size(value) in (1, channels) for value in values):
+        return np.sum([_per_channel(value, channels) for value in values], axis=0)
+    bias = np.sum([np.broadcast_arrays(value, *values)[0] for value in values], axis=0)
+    first: IndexArray = bias.reshape(channels, -1)[:, 0]
+    return first if np.all(first == bias.T) else bias
 
 
 def _per_channel(value: Array, channels: int) -> IndexArray:

@@ -24,6 +24,7 @@ import scipy.sparse
 from toolchain.errors import InputDataError
 from toolchain.ir import ann, graph, mapped, snn, staircase
 from toolchain.ir._fields import misfit
+from toolchain.ir.narrow import narrowed
 
 T = TypeVar("T")
 
@@ -94,6 +95,8 @@ def _require_size(path: Path) -> None:
 def _instance(name: str, members: dict[str, Any]) -> Any:
     if "phase" in members:
         members = {**members, "phase": graph.Phase(members["phase"])}
+    if isinstance(members.get("weight"), np.ndarray):
+        members = {**members, "weight": narrowed(members["weight"])}
     instance = _CLASSES[name](**members)
     wrong = misfit(instance)
     if wrong is not None:
@@ -163,21 +166,10 @@ def _encode(value: Any, arrays: dict[str, npt.NDArray[Any]]) -> Any:
         return {"sparse": [_encode(part, arrays) for part in parts], "shape": value.shape}
     if isinstance(value, np.ndarray):
         name = f"array_{len(arrays)}"
-        arrays[name] = _narrowed(value)
+        arrays[name] = narrowed(value)
         return {"array": name}
     if isinstance(value, Mapping):
         return {"items": [[key, _encode(item, arrays)] for key, item in value.items()]}
     if isinstance(value, tuple):
         return [_encode(item, arrays) for item in value]
     return int(value) if isinstance(value, np.integer) else value
-
-
-def _narrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return ``array`` in the narrowest signed type that holds its integers."""
-    if array.dtype.kind not in "iu" or array.size == 0:
-        return array
-    lowest, highest = int(array.min()), int(array.max())
-    for narrow in (np.int8, np.int16, np.int32):
-        if np.iinfo(narrow).min <= lowest and highest <= np.iinfo(narrow).max:
-            return array.astype(narrow)
-    return array

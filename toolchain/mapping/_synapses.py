@@ -12,6 +12,7 @@ import scipy.sparse
 from toolchain.fixedpoint import DIGIT_BITS
 from toolchain.ir.ann import Conv, Dense, MaxPool, Rearrange
 from toolchain.ir.mapped import ConvSynapse, DenseSynapse, SparseSynapse, Synapse
+from toolchain.ir.narrow import narrowed
 from toolchain.ir.node import IndexArray, Shape
 from toolchain.target import Target
 
@@ -53,7 +54,7 @@ def layer_synapses(
     if isinstance(layer, Conv) and layer.is_skip:
         return in_digits(name, source, target, _skip_matrix(layer, shape, copies))
     if isinstance(layer, Conv):
-        weight = np.repeat(np.repeat(layer.weight, copies.target, 0), copies.source, 1)
+        weight = _repeated(_repeated(layer.weight, copies.target, 0), copies.source, 1)
         weight, groups = _in_fewer_groups(weight, layer.groups, limits)
         kernel, padding = _symmetric(weight, layer.padding, layer.dilation)
         dilation = layer.dilation if kernel is weight else (1, 1)
@@ -69,15 +70,24 @@ def layer_synapses(
                 groups=groups,
             ),
         )
-    weight = np.repeat(layer.weight, copies.target, 0)
+    weight = _repeated(layer.weight, copies.target, 0)
     by_channel = weight.reshape(len(weight), shape[0], -1)
-    weight = np.repeat(by_channel, copies.source, 1).reshape(len(weight), -1)
+    weight = _repeated(by_channel, copies.source, 1).reshape(len(weight), -1)
     mantissa, exponent = mantissas(weight)
     return (
         DenseSynapse(
-            name=name, source=source, target=target, weight=mantissa, weight_exponent=exponent
+            name=name,
+            source=source,
+            target=target,
+            weight=narrowed(mantissa),
+            weight_exponent=exponent,
         ),
     )
+
+
+def _repeated(weight: Ints, count: int, axis: int) -> Ints:
+    """Return weights with every entry of an axis ``count`` times; the same ones for 1."""
+    return weight if count == 1 else np.repeat(weight, count, axis)
 
 
 def _skip_matrix(layer: Conv, shape: Shape, copies: Copies) -> Any:
@@ -258,12 +268,12 @@ def spread(values: Ints) -> list[Ints]:
 
 
 def mantissas(weight: Ints) -> tuple[Ints, int]:
-    """Return mantissas and exponent for weights of -127 to 127.
+    """Return mantissas and exponent for weights of -127 to 127, which may be bytes.
 
     Where both signs occur the chip drops the lowest bit, so weights are doubled and halved.
     """
     is_mixed = bool((weight > 0).any() and (weight < 0).any())
-    return (2 * weight, -1) if is_mixed else (weight, 0)
+    return (2 * weight.astype(np.int64), -1) if is_mixed else (weight, 0)
 
 
 def _in_fewer_groups(weight: Ints, groups: int, limits: Target) -> tuple[Ints, int]:

@@ -33,6 +33,7 @@ from toolchain.integers import (
 )
 from toolchain.ir.ann import Conv, Output
 from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.narrow import narrowed
 from toolchain.ir.node import Node
 from toolchain.ir.snn import RadixFire, Spiking, ThresholdBank
 from toolchain.registers import Demand, excess_of, largest_weight, output_max
@@ -113,7 +114,7 @@ class _Kept(Demand):
         biases = [bias, *(np.zeros((), np.int64) for _ in layers[1:])]
         parts = zip(layers, self.weights, biases, strict=True)
         return (
-            *(dataclasses.replace(layer, weight=w, bias=b) for layer, w, b in parts),
+            *(dataclasses.replace(layer, weight=narrowed(w), bias=b) for layer, w, b in parts),
             dataclasses.replace(
                 neurons,
                 threshold=self.threshold.reshape(per_channel),
@@ -320,7 +321,7 @@ def _readout(
     zero = np.zeros((), np.int64)
     return (
         *(
-            dataclasses.replace(layer, weight=weight, bias=zero)
+            dataclasses.replace(layer, weight=narrowed(weight), bias=zero)
             for layer, weight in zip(layers, lattice.weights, strict=True)
         ),
         dataclasses.replace(output, scale=output.scale * step),

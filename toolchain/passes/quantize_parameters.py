@@ -37,6 +37,7 @@ from toolchain.bounds import Layer, Observer, Sums, input_range, proved_sums, su
 from toolchain.errors import RangeError
 from toolchain.ir.ann import Output
 from toolchain.ir.graph import Graph, Phase
+from toolchain.ir.narrow import narrowed
 from toolchain.ir.node import Array, Node
 from toolchain.ir.snn import IntegrateFire, Spiking, ThresholdBank
 from toolchain.registers import (
@@ -273,9 +274,9 @@ def _row_maxima(layer: Layer) -> npt.NDArray[np.float64]:
 
 
 def _rounded(weight: Array, scale: Array) -> Ints:
-    """Return ``weight`` times ``scale`` ``(rows,)`` in integers."""
+    """Return ``weight`` times ``scale`` ``(rows,)`` in narrow integers."""
     per_row = scale.reshape(-1, *(1 for _ in weight.shape[1:]))
-    return np.rint(weight * per_row).astype(np.int64)
+    return narrowed(np.rint(weight * per_row).astype(np.int64))
 
 
 def _lateral(neurons: Spiking, threshold: Ints) -> Ints:

@@ -63,6 +63,23 @@ def test_what_folded_normalization_leaves_stays_in_bytes(run_network, stride, pa
     np.testing.assert_array_equal(sums, wanted["d"])
 
 
+def test_biases_of_all_neurons_that_are_alike_in_a_channel_are_those_of_the_channel(
+    run_network,
+):
+    bias = np.broadcast_to(NUMBERS.integers(-900, 900, (4, 1, 1)), (4, 7, 6))
+    graph = graph_of(np.ascontiguousarray(bias))
+    x = NUMBERS.integers(0, 101, (5, 3, 9, 8))
+
+    layout = lay_out(graph)
+    sums, counts = run_network(layout, x)
+
+    assert isinstance(layout.forms["n"], Quantized)
+    assert layout.forms["n"].own is None
+    expected = {node.name: value for node, _, value in sweep(graph, x)}
+    np.testing.assert_array_equal(counts["n"], expected["n"])
+    np.testing.assert_array_equal(sums, expected["d"])
+
+
 def test_biases_without_a_pattern_are_left_to_plain_sums():
     size = output_size((9, 8), (3, 3), (1, 1), ((0, 0), (0, 0)))
 

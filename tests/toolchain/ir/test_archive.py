@@ -90,7 +90,7 @@ def assert_same(left, right):
         assert isinstance(right, scipy.sparse.csr_matrix)
         assert_same(left.toarray(), right.toarray())
     elif isinstance(left, np.ndarray):
-        assert (left.dtype, left.shape) == (right.dtype, right.shape)
+        assert (left.dtype.kind, left.shape) == (right.dtype.kind, right.shape)
         np.testing.assert_array_equal(left, right)
     else:
         assert left == right
@@ -108,6 +108,16 @@ def test_a_circuit_comes_back_with_every_number(tmp_path):
     save_archive(everything(), tmp_path / "circuit.npz")
 
     assert_same(everything(), load_archive(tmp_path / "circuit.npz", Circuit))
+
+
+def test_weights_come_back_narrow_and_all_else_in_64_bits(tmp_path):
+    save_archive(everything(), tmp_path / "circuit.npz")
+
+    circuit = load_archive(tmp_path / "circuit.npz", Circuit)
+
+    synapses = {synapse.name: synapse for synapse in circuit.synapses}
+    assert {synapses[name].weight.dtype for name in ("ab", "bb")} == {np.dtype(np.int8)}
+    assert synapses["ab"].delay.dtype == circuit.populations[0].threshold.dtype == np.int64
 
 
 def test_the_same_circuit_gives_the_same_bytes(tmp_path):

@@ -13,6 +13,7 @@ from toolchain.calibration import Calibration
 from toolchain.errors import ConversionError, RangeError, VerifyError
 from toolchain.ir.ann import Conv, Dense, Encoding, Input, Rearrange
 from toolchain.ir.graph import Phase
+from toolchain.ir.narrow import narrowed
 from toolchain.ir.reference import compute, counts_of, evaluate, run
 from toolchain.ir.snn import (
     IntegrateFire,
@@ -127,7 +128,7 @@ def test_everything_is_an_integer_in_its_range(lowering, random):
 
     for node in stages.quantized:
         if isinstance(node, (Dense, Conv)):
-            assert node.weight.dtype == np.int64
+            assert node.weight.dtype == narrowed(node.weight.astype(np.int64)).dtype
             if lowering != "radix":
                 assert np.abs(node.weight).max() <= largest_weight(node, TARGET)
         if isinstance(node, Spiking):

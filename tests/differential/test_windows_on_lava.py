@@ -15,6 +15,7 @@ from targets.formats.lava_process import run_on_lava
 from targets.simulator.step import everything, simulate
 from toolchain.ir.reference import encode
 from toolchain.ir.snn import IntegrateFire, LmHt
+from toolchain.schedule import schedule_of
 from toolchain.target import TARGETS
 from toolchain.testing import compile_network, extreme_inputs, random_samples, random_windows
 
@@ -36,15 +37,27 @@ def streams(circuit, inputs, time_steps):
 @pytest.mark.lava
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seed", "windows", "of_input"),
-    [(217, 3, 1), (41, 3, 3), (360, 2, 2)],
-    ids=["full", "full with a sample a window", "lower with a sample a window"],
+    ("seed", "windows", "of_input", "schedule"),
+    [
+        (217, 3, 1, "sequential"),
+        (41, 3, 3, "sequential"),
+        (360, 2, 2, "sequential"),
+        (360, 2, 2, "pipelined"),
+    ],
+    ids=[
+        "full",
+        "full with a sample a window",
+        "lower with a sample a window",
+        "samples that overlap",
+    ],
 )
-def test_every_register_and_spike_is_equal(seed, windows, of_input):
+def test_every_register_and_spike_is_equal(seed, windows, of_input, schedule):
     random = Random(seed)
     network = random_windows(random)
     x = random_samples(network, random, 16)
-    stages = compile_network(network, x, TARGETS["loihi2"], levels=1, lowering="temporal")
+    stages = compile_network(
+        network, x, TARGETS["loihi2"], levels=1, lowering="temporal", schedule=schedule
+    )
     circuit, graph = stages.circuit, stages.quantized
     inputs = encode(graph.input, x[: SAMPLES - 1]).astype(np.int64)
     inputs = np.concatenate([inputs, extreme_inputs(graph, random, SAMPLES)[2:]])
@@ -54,6 +67,7 @@ def test_every_register_and_spike_is_equal(seed, windows, of_input):
     lava = run_on_lava(circuit, inputs, names, record_state=names, timeout_s=120)
 
     assert network.input.windows == of_input
+    assert schedule_of(circuit) == schedule
     for node in network.of_type(LmHt):
         assert node.windows == windows
         assert np.ptp(node.mixing) > 0

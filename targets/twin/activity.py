@@ -30,7 +30,7 @@ from toolchain.ir.snn import Spiking
 
 Ints = npt.NDArray[np.int64]
 
-_SUM_MAX = 2**31 - 1
+_SUM_MAX, _FLOAT_MAX = 2**31 - 1, 2**24 - 1
 _PAIR_MAX = 2**15 - 1
 _DIGIT_MAX = 128
 
@@ -134,12 +134,14 @@ class Census:
         windows: Of its population.
         base: Of the digits of fan-outs.
         matrix: ``(neurons, windows * (1 + digits))``, neurons with their channels last.
+        is_short: Whether float32 holds all sums, too.
     """
 
     node: str
     windows: int
     base: int
     matrix: npt.NDArray[np.int8]
+    is_short: bool
 
     def read(self, sums: npt.NDArray[Any]) -> tuple[Ints, Ints]:
         """Return spikes by window ``(samples, windows)``, and operations ``(samples,)``."""
@@ -170,9 +172,13 @@ def _windows(graph: Graph, name: str) -> int:
 def census_of(name: str, fan: IndexArray, levels: int, windows: int) -> Census:
     """Return how a node is counted whose neurons meet ``fan`` synapses, ``(*shape,)``.
 
-    Digits are small enough for sums of two products to fit 16 bits, and all sums 32.
+    Digits are small enough for sums of two products to fit 16 bits, and all sums 24 bits if
+    those of the spikes do, else 32.
     """
-    base = min(_DIGIT_MAX, _PAIR_MAX // (2 * levels) + 1, _SUM_MAX // (fan.size * levels) + 1)
+    largest = fan.size * levels
+    is_short = largest <= _FLOAT_MAX
+    sum_max = _FLOAT_MAX if is_short else _SUM_MAX
+    base = min(_DIGIT_MAX, _PAIR_MAX // (2 * levels) + 1, sum_max // largest + 1)
     columns, rest = [np.ones_like(fan)], fan
     while rest.any():
         columns.append(rest % base)
@@ -181,7 +187,7 @@ def census_of(name: str, fan: IndexArray, levels: int, windows: int) -> Census:
     is_in = (window == np.arange(windows)[:, None]).reshape(windows, -1, *(1,) * (fan.ndim - 1))
     cut = [column * is_in[own] for column in columns for own in range(windows)]
     last = [np.moveaxis(column, 0, -1).ravel() for column in cut]
-    return Census(name, windows, base, np.stack(last, axis=1).astype(np.int8))
+    return Census(name, windows, base, np.stack(last, axis=1).astype(np.int8), is_short)
 
 
 def census_value(layout: Layout, census: Census) -> str:

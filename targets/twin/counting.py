@@ -55,6 +55,8 @@ class CountingNetwork:
 
     Attributes:
         layout: How it is written for onnxruntime.
+        threads: That it runs in.
+        chunk: Samples of a run.
     """
 
     def __init__(self, layout: Layout, threads: int | None = None) -> None:
@@ -65,14 +67,14 @@ class CountingNetwork:
             threads: To run in; `None` takes one for each core.
         """
         self.layout = layout
-        self._threads = threads or cores()
-        self._networks_with_activity: _Sessions | None = None
+        self.threads = threads or cores()
         self._networks_with_counts: dict[tuple[str, ...], _Sessions] = {}
-        self._pool = ThreadPoolExecutor(self._threads)
+        self._pool = ThreadPoolExecutor(self.threads)
         sizes = [int(np.prod(signal.shape)) for signal in self.layout.signals.values()]
         self._sample_bytes = sum(sizes)
-        self._chunk = int(np.clip(_CHUNK_BYTES // max(sizes), _CHUNK_MIN, _CHUNK_MAX))
-        self._openvino_batch = min(self._chunk, _OPENVINO_MAX)
+        self.chunk = int(np.clip(_CHUNK_BYTES // max(sizes), _CHUNK_MIN, _CHUNK_MAX))
+        self._sums = _Fastest(self)
+        self._activity: _Fastest | None = None
 
     def sums(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return what leaves the last layer, ``(samples, *shape)``, for encoded samples.
@@ -80,18 +82,13 @@ class CountingNetwork:
         Raises:
             EmitError: No type of ONNX holds the sums of a layer exactly.
         """
-        batch = self._openvino_batch
-        if len(x) < batch or self._openvino is None:
-            return self._onnxruntime_sums(x)
-        whole = len(x) // batch * batch
-        sums = self._openvino.sums(x[:whole])
-        rest = [self._onnxruntime_sums(x[whole:])] if whole < len(x) else []
-        return np.concatenate([sums, *rest])
+        (sums,) = self._sums.run(x)
+        return sums.astype(np.int64)
 
     @property
     def is_in_openvino(self) -> bool:
         """Whether `sums` leaves whole batches to OpenVINO."""
-        return self._openvino is not None
+        return self._sums.openvino is not None
 
     def counts(self, x: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """Return the spike counts ``(samples, *shape)`` of all populations."""
@@ -110,9 +107,9 @@ class CountingNetwork:
         key = tuple(node.name for node in nodes)
         if key not in self._networks_with_counts:
             write = functools.partial(network_model, self.layout, key)
-            self._networks_with_counts[key] = _Sessions(write, self._threads)
+            self._networks_with_counts[key] = _Sessions(write, self.threads)
         values = [fired_value(self.layout, node) for node in nodes]
-        sums, *found = self._run(self._networks_with_counts[key], [READOUT, *values], x)
+        sums, *found = self.run(self._networks_with_counts[key], [READOUT, *values], x)
         counts = {
             node.name: self._limited(node, value)
             for node, value in zip(nodes, found, strict=True)
@@ -128,62 +125,86 @@ class CountingNetwork:
             x: Encoded samples.
             censuses: The same in every call.
         """
-        if self._networks_with_activity is None:
-            write = functools.partial(network_model, self.layout, (), censuses)
-            self._networks_with_activity = _Sessions(write, self._threads)
-        values = [census_value(self.layout, census) for census in censuses]
-        sums, *found = self._run(self._networks_with_activity, [READOUT, *values], x)
+        if self._activity is None:
+            self._activity = _Fastest(self, censuses)
+        sums, *found = self._activity.run(x)
         counted = zip(censuses, found, strict=True)
         return sums.astype(np.int64), {c.node: c.read(total) for c, total in counted}
 
-    def _onnxruntime_sums(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        (sums,) = self._run(self._networks, (READOUT,), x)
-        return sums.astype(np.int64)
-
     @cached_property
-    def _openvino(self) -> OpenVinoNetwork | None:
-        """The network in OpenVINO if that is installed, exact, right and faster."""
+    def openvino_counts_right(self) -> bool:
+        """Whether OpenVINO is installed, exact for the network, and passes the self-test."""
         if not is_installed() or not is_exact(self.layout):
-            return None
+            return False
         failed = failures(self.layout, run_in_openvino)
         if failed:
             _warn("OpenVINO", failed, "onnxruntime takes its place")
-            return None
-        network = OpenVinoNetwork(self.layout, self._openvino_batch, self._threads)
-        if not network.is_in_bytes:
-            return None
-        samples = self._threads * network.batch
-        x = np.zeros((samples, *entry_signal(self.layout).shape), np.int64)
-        seconds = {run: _seconds(run, x) for run in (network.sums, self._onnxruntime_sums)}
-        return network if min(seconds, key=seconds.__getitem__) == network.sums else None
-
-    @cached_property
-    def _networks(self) -> _Sessions:
-        return _Sessions(functools.partial(network_model, self.layout), self._threads)
+        return not failed
 
     def _limited(self, node: Spiking, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self.layout.is_limited_late(node):
             np.minimum(counts, node.levels, out=counts)
         return counts.astype(np.min_scalar_type(node.levels), copy=False)
 
-    def _run(
+    def run(
         self, sessions: _Sessions, outputs: Sequence[str], x: npt.NDArray[Any]
     ) -> list[npt.NDArray[Any]]:
-        """Return outputs for all samples, chunk by chunk."""
+        """Return outputs for all samples, chunk by chunk, from onnxruntime."""
         entry = entry_signal(self.layout)
         shifted = x + entry.zero_point if entry.zero_point else x
         fed = shifted.astype(signal_type(entry))
-        if len(fed) < self._threads * _CHUNK_MIN:
+        if len(fed) < self.threads * _CHUNK_MIN:
             is_small = len(fed) * self._sample_bytes < _SHARED_BYTES
             session = sessions.single if is_small else sessions.shared
             return session.run(list(outputs), {entry.value: fed})
-        chunk = min(self._chunk, -(-len(fed) // self._threads))
+        chunk = min(self.chunk, -(-len(fed) // self.threads))
         chunks = [fed[start : start + chunk] for start in range(0, len(fed), chunk)]
-        run_all = self._pool.map if len(chunks) > 1 and self._threads > 1 else map
+        run_all = self._pool.map if len(chunks) > 1 and self.threads > 1 else map
         found = run_all(
             lambda part: sessions.single.run(list(outputs), {entry.value: part}), chunks
         )
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+class _Fastest:
+    """Sums, and sums of censuses, by whatever is faster: whole batches may be OpenVINO's."""
+
+    def __init__(self, network: CountingNetwork, censuses: Sequence[Census] = ()) -> None:
+        self._network, self._censuses = network, censuses
+        layout = network.layout
+        self._values = [READOUT, *(census_value(layout, census) for census in censuses)]
+        write = functools.partial(network_model, layout, (), censuses)
+        self._sessions = _Sessions(write, network.threads)
+        self.batch = min(network.chunk, _OPENVINO_MAX)
+
+    def run(self, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return sums and censuses for all samples."""
+        whole = len(x) // self.batch * self.batch
+        if not whole or self.openvino is None:
+            return self.in_onnxruntime(x)
+        found = self.openvino.run(x[:whole])
+        if whole < len(x):
+            rest = self.in_onnxruntime(x[whole:])
+            found = [np.concatenate(parts) for parts in zip(found, rest, strict=True)]
+        return found
+
+    def in_onnxruntime(self, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return the same from onnxruntime."""
+        return self._network.run(self._sessions, self._values, x)
+
+    @cached_property
+    def openvino(self) -> OpenVinoNetwork | None:
+        """The network in OpenVINO if that is right, and faster."""
+        is_short = all(census.is_short for census in self._censuses)
+        if not is_short or not self._network.openvino_counts_right:
+            return None
+        layout, threads = self._network.layout, self._network.threads
+        network = OpenVinoNetwork(layout, self.batch, threads, self._censuses)
+        if not network.is_in_bytes:
+            return None
+        x = np.zeros((threads * self.batch, *entry_signal(layout).shape), np.int64)
+        seconds = {run: _seconds(run, x) for run in (network.run, self.in_onnxruntime)}
+        return network if min(seconds, key=seconds.__getitem__) == network.run else None
 
 
 class _Sessions:

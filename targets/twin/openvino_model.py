@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from targets.twin.activity import Census
 from targets.twin.layout import Layout
 from targets.twin.quiet_openvino import openvino
 from targets.twin.quiet_openvino import opset13 as ops
@@ -18,7 +19,7 @@ from targets.twin.signals import BYTE_MAX, Signal
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Dense, MaxPool, Rearrange
 from toolchain.ir.graph import Graph
-from toolchain.ir.node import Array
+from toolchain.ir.node import Array, Shape
 from toolchain.ir.snn import Spiking
 
 _LAYERS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
@@ -27,8 +28,11 @@ _LAST = "last layer "
 """What names of layers that are read out begin with."""
 
 
-def network(layout: Layout, batch: int) -> openvino.Model:
-    """Return the network between its two ends, for batches of one length."""
+def network(layout: Layout, batch: int, censuses: Collection[Census] = ()) -> openvino.Model:
+    """Return the network between its two ends, for batches of one length.
+
+    Outputs are the sums, and what is summed up of counts, in float32.
+    """
     graph = layout.graph
     signal = layout.signals[graph.input.name]
     kind = np.uint8 if signal.low == 0 else np.int8
@@ -48,7 +52,8 @@ def network(layout: Layout, batch: int) -> openvino.Model:
         total = ops.add(product, total)
         product.set_friendly_name(f"{_LAST}{number}")
         total.set_friendly_name(f"{_LAST}{number} with bias")
-    return openvino.Model([total], [sample], graph.name)
+    counted = [_census(one, values[one.node], graph.shapes[one.node]) for one in censuses]
+    return openvino.Model([total, *counted], [sample], graph.name)
 
 
 def populations(layout: Layout, cases: Sequence[Case]) -> openvino.Model:
@@ -107,6 +112,16 @@ def _population(graph: Graph, node: Spiking, values: Mapping[str, Any]) -> Any:
     for layer in layers[1:]:
         total = ops.add(total, _sum(layer, values, 1 / threshold))
     return _as_bytes(ops.clamp(total, 0, node.levels), Signal("", shape, 0, node.levels))
+
+
+def _census(census: Census, value: Any, shape: Shape) -> Any:
+    """Return the sums of a census; whole numbers below 2**24 add up exactly in any type."""
+    if len(shape) > 1:
+        value = ops.transpose(value, ops.constant(np.array([0, 2, 3, 1])))
+        value = ops.reshape(value, ops.constant(np.array([0, -1])), True)
+    product = ops.matmul(value, _weights(census.matrix.T, np.ones(1)), False, True)
+    product.set_friendly_name(f"{_LAST}that counts {census.node}")
+    return product
 
 
 def _as_bytes(value: Any, signal: Signal) -> Any:

@@ -15,7 +15,7 @@ goes beyond A. So counts are right if :math:`(3 K + 2) (A + |o| + \theta) < 2^{2
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from targets.twin.activity import Census
 from targets.twin.joining import WEIGHT_MAX
 from targets.twin.layout import Layout
 from targets.twin.quantized import Quantized
@@ -77,18 +78,21 @@ class OpenVinoNetwork:
         is_in_bytes: Whether every layer adds up bytes, as the proof takes for granted.
     """
 
-    def __init__(self, layout: Layout, batch: int, threads: int) -> None:
+    def __init__(
+        self, layout: Layout, batch: int, threads: int, censuses: Collection[Census] = ()
+    ) -> None:
         """Compile.
 
         Args:
             layout: Of a network that `is_exact`.
             batch: Samples of every run.
             threads: To run batches side by side.
+            censuses: What is summed up of counts, each of sums that float32 holds.
         """
         from targets.twin.openvino_model import compiled, network, runs_in_bytes
 
         self.batch = batch
-        model = compiled(network(layout, batch), threads)
+        model = compiled(network(layout, batch, censuses), threads)
         self.is_in_bytes = runs_in_bytes(model)
         self._threads, self._pool = threads, ThreadPoolExecutor(threads)
         self._requests: SimpleQueue[Any] = SimpleQueue()
@@ -96,17 +100,22 @@ class OpenVinoNetwork:
             self._requests.put(model.create_infer_request())
         self._entry = layout.signals[layout.graph.input.name]
 
-    def sums(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Return what leaves the last layer for encoded samples, a multiple of ``batch``."""
+    def run(self, x: npt.NDArray[Any]) -> list[npt.NDArray[np.int64]]:
+        """Return what leaves the last layer for encoded samples, a multiple of ``batch``.
+
+        Behind it are the sums of the censuses.
+        """
         fed = x.astype(np.uint8 if self._entry.low == 0 else np.int8)
         parts = [fed[start : start + self.batch] for start in range(0, len(fed), self.batch)]
         run_all = self._pool.map if len(parts) > 1 and self._threads > 1 else map
-        return np.rint(np.concatenate(list(run_all(self._run, parts)))).astype(np.int64)
+        found = zip(*run_all(self._run, parts), strict=True)
+        return [np.rint(np.concatenate(values)).astype(np.int64) for values in found]
 
-    def _run(self, part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _run(self, part: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         request = self._requests.get()
         try:
-            return request.infer([part], share_inputs=True, share_outputs=True)[0].copy()
+            found = request.infer([part], share_inputs=True, share_outputs=True)
+            return [found[number].copy() for number in range(len(found))]
         finally:
             self._requests.put(request)
 

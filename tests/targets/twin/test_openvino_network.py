@@ -44,7 +44,7 @@ def test_sums_are_those_of_the_plain_evaluation(branches, random):
     assert not failures(layout, run_cases)
     wanted = {node.name: y for node, _, y in sweep(graph, samples_of(graph.input, encoded))}
     np.testing.assert_array_equal(
-        network.sums(encoded), wanted[graph.producer(graph.output).name]
+        network.run(encoded)[0], wanted[graph.producer(graph.output).name]
     )
 
 
@@ -73,24 +73,24 @@ def test_sums_that_float32_rounds_are_not_said_to_be_exact(branches):
 def test_whole_batches_are_openvino_s_and_the_rest_onnxruntime_s(branches, monkeypatch):
     graph = branches(Random(exact_seed(branches)))
     network = CountingNetwork(lay_out(graph), threads=1)
-    batch, asked = network._openvino_batch, []
+    sums_of, asked = network._sums, []
 
     class Recorder:
-        def sums(self, x):
+        def run(self, x):
             asked.append(len(x))
-            return network._onnxruntime_sums(x)
+            return sums_of.in_onnxruntime(x)
 
-    monkeypatch.setattr(CountingNetwork, "_openvino", Recorder())
-    encoded = extreme_inputs(graph, Random(0), 2 * batch + 3)
+    monkeypatch.setattr(type(sums_of), "openvino", Recorder())
+    encoded = extreme_inputs(graph, Random(0), 2 * sums_of.batch + 3)
 
     sums = network.sums(encoded)
 
-    assert asked == [2 * batch]
-    np.testing.assert_array_equal(sums, network._onnxruntime_sums(encoded))
+    assert asked == [2 * sums_of.batch]
+    np.testing.assert_array_equal(sums, sums_of.in_onnxruntime(encoded)[0])
 
 
 def test_without_openvino_everything_is_onnxruntime_s(branches, monkeypatch):
     monkeypatch.setattr(counting, "is_installed", lambda: False)
     graph = branches(Random(exact_seed(branches)))
 
-    assert CountingNetwork(lay_out(graph), threads=1)._openvino is None
+    assert CountingNetwork(lay_out(graph), threads=1)._sums.openvino is None

@@ -266,3 +266,23 @@ def test_an_unknown_schedule_lists_those_there_are():
     assert str(error.value) == (
         "look-up: no schedule is called 'parallel'; known: auto, sequential, pipelined"
     )
+
+
+TWO_HEADS = """net (float[N, 4] x) => (float[N, 4] early, float[N, 4] late) {
+    a = MatMul (x, w)  h = Relu (a)  early = MatMul (h, w)
+    b = MatMul (h, w)  i = Relu (b)  c = MatMul (i, w)  j = Relu (c)  late = MatMul (j, w) }"""
+
+
+def test_an_early_answer_does_not_wait_for_a_late_one():
+    weight = np.random.default_rng(1).normal(0.4, 1, (4, 4)).astype(np.float32)
+    graph = import_text(TWO_HEADS, w=weight).graph
+    sequential = circuit_of(graph, 3)
+
+    circuit = scheduled(sequential, PIPELINED)
+
+    assert [readout.step for readout in sequential.readouts] == [10, 10]
+    assert [readout.step for readout in circuit.readouts] == [4, 10]
+    assert (circuit.period, circuit.latency) == (6, 11)
+    x = np.random.default_rng(2).integers(-100, 100, (7, 4))
+    alone = run_samples(sequential, x)
+    np.testing.assert_array_equal(run_stream(circuit, x).readout, alone.readout)

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
 from toolchain.build_folder import REPORT, WRITTEN_BY, digest_of, read_report
 from toolchain.data import Samples, require_shape
 from toolchain.engine import ENGINES, Program
@@ -26,9 +24,9 @@ from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend.model_file import read_model
 from toolchain.ir.archive import load_archive, save_archive
+from toolchain.ir.ends import encode_samples, sample_shape
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
-from toolchain.ir.reference import encode
 from toolchain.ir.verify import verify_phase
 from toolchain.mapping import MAPPINGS
 from toolchain.pipeline import OPTIONS_FILE, Options, compile_stages
@@ -107,9 +105,7 @@ def verify_build(
     build = _Build(folder, model)
     build.require_known(rungs)
     if samples is not None:
-        entry = build.program.graph.input
-        windows = (entry.windows,) if entry.windows > 1 else ()
-        require_shape(samples, (*windows, *entry.source_shape))
+        require_shape(samples, sample_shape(build.program.graph))
     with tempfile.TemporaryDirectory() as made:
         files = build.look_at_files(Path(made))
         if samples is None:
@@ -300,7 +296,7 @@ class _Build:
         run = ENGINES["step"].run
         for start in range(0, min(len(samples), _TRACED_MAX), _TRACED):
             x = samples.x[start : start + _TRACED]
-            inputs = encode(graph.input, x).astype(np.int64)
+            inputs = encode_samples(graph, x)
             ours = run(self.program, inputs, trace=True).spikes
             theirs = run(Program(graph, mapped), inputs, trace=True).spikes
             if first := first_spike(circuit, ours, theirs, start):

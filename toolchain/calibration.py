@@ -114,8 +114,9 @@ def activation_batches(
     bytes_per_sample = 4 * sum(int(np.prod(graph.shapes[name])) for name in names)
     batch = int(np.clip(_BATCH_BYTES // bytes_per_sample, 1, 256))
     for start in range(0, len(x), batch):
-        chunk = encode(graph.input, x[start : start + batch]).astype(np.float32)
-        yield runner.run(names, {graph.input.name: chunk})
+        chunk = x[start : start + batch]
+        fed = {node.name: encode(node, chunk).astype(np.float32) for node in graph.inputs}
+        yield runner.run(names, fed)
 
 
 def _statistics(

@@ -3,6 +3,9 @@
 An npz file is a zip archive of arrays, and a stranger may have made it: nothing is unpickled,
 and an array is refused by the size it declares before any memory is taken for it. A file of any
 size can be read a few samples at a time.
+
+The samples of a model with one input are the array ``x``. Those of a model with several are
+arrays of the inputs' names, and are read as one: flattened, one after the other.
 """
 
 from __future__ import annotations
@@ -14,22 +17,26 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from toolchain.errors import InputDataError, OutputFolderError
+from toolchain.ir.packing import pack, packed_shape
 
 Array: TypeAlias = npt.NDArray[Any]
+Parts: TypeAlias = Mapping[str, tuple[int, ...]]
 
 LARGEST_BYTES = 4 * 2**30
 """Memory that one array of a file may take."""
 
 _NPY: Any = np.lib.format  # numpy types none of its functions
 _NUMERIC = "biuf"
+_MISSING_HINTS = {"x": "save the samples as 'x'", "y": "save integer labels as 'y'"}
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -75,13 +82,15 @@ class SampleFile:
 
     Attributes:
         path: Of the file.
-        shape: Of ``x``, ``(samples, ...)``, one sample or more.
+        shape: Of all samples, ``(samples, ...)``, one sample or more.
         is_labelled: Whether it holds ``y``.
+        parts: Shapes of several inputs, by name; empty for a single one.
     """
 
     path: Path
     shape: tuple[int, ...]
     is_labelled: bool
+    parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -104,15 +113,17 @@ class _Header(NamedTuple):
 def load_samples(
     path: Path,
     shape: tuple[int, ...] | None,
+    parts: Parts = MappingProxyType({}),
     *,
     labelled: bool | None,
     largest_bytes: int = LARGEST_BYTES,
 ) -> Samples:
-    """Read ``x`` and, if asked for, the labels ``y`` of an npz file.
+    """Read the samples and, if asked for, the labels ``y`` of an npz file.
 
     Args:
         path: Of the file.
         shape: Of one sample; `None` takes any.
+        parts: Shapes of several inputs, by name; empty for a single one.
         labelled: `True` requires labels, `False` leaves them unread, `None` reads them if they
             are there.
         largest_bytes: Memory that one array may take.
@@ -121,39 +132,49 @@ def load_samples(
         InputDataError: The file cannot be read, lacks an array, or holds one that does not fit.
     """
     with _opened(path) as archive:
-        x = _array(archive, "x", path, largest_bytes)
-        has_labels = "y.npy" in archive.namelist()
+        _require_parts(archive, parts, path)
+        arrays = {name: _array(archive, name, path, largest_bytes) for name in parts or ("x",)}
+        has_labels = "y.npy" in archive.namelist() and "y" not in parts
         wanted = labelled or (labelled is None and has_labels)
         y = _array(archive, "y", path, largest_bytes) if wanted else None
-    _check_values(x, path)
+    for name, array in arrays.items():
+        _check_values(array, path, name=name)
+    x = pack(list(arrays.values()))
     samples = Samples(x, None if y is None else _labels(y, len(x), path), str(path))
     if shape is not None:
         require_shape(samples, shape)
     return samples
 
 
-def describe_samples(path: Path) -> SampleFile:
+def describe_samples(path: Path, parts: Parts = MappingProxyType({})) -> SampleFile:
     """Return what a file says of its samples, without reading them.
+
+    Args:
+        path: Of the file.
+        parts: Shapes of several inputs, by name; empty for a single one.
 
     Raises:
         InputDataError: The file cannot be read, or does not hold samples.
     """
     with _opened(path) as archive:
-        header = _header(archive, "x", path)
-        is_labelled = "y.npy" in archive.namelist()
+        shape = _require_parts(archive, parts, path) or _header(archive, "x", path).shape
+        is_labelled = "y.npy" in archive.namelist() and "y" not in parts
         labels = _header(archive, "y", path).shape if is_labelled else None
-    _require_some(header.shape, path)
+    _require_some(shape, path)
     if labels is not None:
-        _require_as_many(labels, header.shape[0], path)
-    return SampleFile(path, header.shape, is_labelled)
+        _require_as_many(labels, shape[0], path)
+    return SampleFile(path, shape, is_labelled, parts)
 
 
-def stream_samples(path: Path, size: int, *, labelled: bool) -> Iterator[Samples]:
+def stream_samples(
+    path: Path, size: int, parts: Parts = MappingProxyType({}), *, labelled: bool
+) -> Iterator[Samples]:
     """Read the samples of a file a few at a time, in their order.
 
     Args:
         path: Of the file.
         size: How many to read at a time, at least 1; the last ones may be fewer.
+        parts: Shapes of several inputs, by name; empty for a single one.
         labelled: Whether to read labels, too.
 
     Raises:
@@ -161,10 +182,13 @@ def stream_samples(path: Path, size: int, *, labelled: bool) -> Iterator[Samples
     """
     with _opened(path) as archive:
         first = 0
-        labels = _parts(archive, "y", path, size) if labelled else itertools.repeat(None)
-        for x in _parts(archive, "x", path, size):
-            _check_values(x, path, first)
-            y = next(labels, None)
+        labels = _rows(archive, "y", path, size) if labelled else itertools.repeat(None)
+        names = tuple(parts) or ("x",)
+        arrays = (_rows(archive, name, path, size) for name in names)
+        for rows in zip(*arrays, strict=True):
+            for name, array in zip(names, rows, strict=True):
+                _check_values(array, path, first, name=name)
+            x, y = pack(rows), next(labels, None)
             yield Samples(x, None if y is None else _labels(y, len(x), path), str(path))
             first += len(x)
 
@@ -258,7 +282,28 @@ def _array(archive: zipfile.ZipFile, name: str, path: Path, largest_bytes: int) 
     return array
 
 
-def _parts(archive: zipfile.ZipFile, name: str, path: Path, size: int) -> Iterator[Array]:
+def _require_parts(
+    archive: zipfile.ZipFile, parts: Parts, path: Path
+) -> tuple[int, ...] | None:
+    """Return the shape of all samples of several inputs as one array; `None` without parts.
+
+    Raises:
+        InputDataError: An array is missing, or has another shape or other number of samples.
+    """
+    samples: int | None = None
+    for name, shape in parts.items():
+        found = _header(archive, name, path).shape
+        samples = found[0] if samples is None and found else samples
+        if not found or found != (samples, *shape):
+            raise InputDataError(
+                f"{name!r} has shape {found}; the model reads {(samples or 'samples', *shape)}",
+                node=str(path),
+                hint="save an array for each input, samples first: " + ", ".join(parts),
+            )
+    return None if samples is None else (samples, *packed_shape(list(parts.values())))
+
+
+def _rows(archive: zipfile.ZipFile, name: str, path: Path, size: int) -> Iterator[Array]:
     """Read an array some rows at a time; one in Fortran's order has no rows to read by."""
     header = _header(archive, name, path)
     if header.is_fortran:
@@ -283,7 +328,7 @@ def _header(archive: zipfile.ZipFile, name: str, path: Path) -> _Header:
         raise InputDataError(
             f"holds no array {name!r}; it holds {', '.join(map(repr, held)) or 'nothing'}",
             node=str(path),
-            hint="save the samples as 'x'" if name == "x" else "save integer labels as 'y'",
+            hint=_MISSING_HINTS.get(name, f"save what the input {name!r} takes under its name"),
         )
     with _reading(name, path), archive.open(entry) as stream:
         header = _read_header(stream)
@@ -341,15 +386,15 @@ def _require_as_many(shape: tuple[int, ...], samples: int, path: Path) -> None:
         )
 
 
-def _check_values(x: Array, path: Path, first: int = 0) -> None:
+def _check_values(x: Array, path: Path, first: int = 0, *, name: str = "x") -> None:
     """Refuse what is not finite; ``first`` is the number of the first sample."""
     _require_some(x.shape, path)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         finite = np.isfinite(x)
         sample = np.argwhere(~finite)[0][0]
         raise InputDataError(
-            f"'x' has {np.count_nonzero(~finite)} of {x.size} values that are NaN or infinite, "
-            f"the first in sample {first + sample}",
+            f"{name!r} has {np.count_nonzero(~finite)} of {x.size} values that are NaN or "
+            f"infinite, the first in sample {first + sample}",
             node=str(path),
             hint="remove these samples",
         )

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from toolchain.build_folder import digest_of, read_report
 from toolchain.data import load_samples, save_arrays
 from toolchain.engine import NETWORK_FILES, PopulationTrace, Program, Selection
@@ -19,12 +17,12 @@ from toolchain.evaluation.crew import Crew, OneProcess, evaluate
 from toolchain.evaluation.outputs import Outputs
 from toolchain.evaluation.piece_result import Tally, require_engine
 from toolchain.evaluation.ray_crew import ray_crew
-from toolchain.evaluation.shards import find_shards
+from toolchain.evaluation.shards import Shards, find_shards
 from toolchain.evaluation.traces import choose_samples, require_tracing
 from toolchain.ir.archive import load_archive
+from toolchain.ir.ends import encode_samples, input_parts, output_parts, sample_shape
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
-from toolchain.ir.reference import encode
 from toolchain.ir.verify import verify_phase
 from toolchain.metrics import count_right
 
@@ -120,9 +118,10 @@ def run_build(
         WorkerError: Workers cannot be had, or are lost again and again.
     """
     program = load_program(folder)
-    shards = find_shards(data, program.graph.input.source_shape)
+    shards = _shards_of(program.graph, data)
     require_engine(engine)
-    keep = (lambda *_: None) if output is None else Outputs(data, output).keep
+    parts = output_parts(program.graph)
+    keep = (lambda *_: None) if output is None else Outputs(data, output, parts).keep
     with _crew(program, engine, workers) as crew:
         began = time.perf_counter()
         tally = evaluate(shards, crew, keep, lambda *done: progress(engine, *done))
@@ -158,12 +157,15 @@ def trace_build(
         UnknownNameError: There is no such engine, population or register.
     """
     program = load_program(folder)
-    shards = find_shards(data, program.graph.input.source_shape)
+    shards = _shards_of(program.graph, data)
     trace = require_tracing(engine)
     chosen = choose_samples(shards, samples)
     progress(engine, 0, 1)
-    inputs = encode(program.graph.input, chosen.x).astype(np.int64)
-    return trace(program, inputs, selection)
+    return trace(program, encode_samples(program.graph, chosen.x), selection)
+
+
+def _shards_of(graph: Graph, data: Path) -> Shards:
+    return find_shards(data, sample_shape(graph), input_parts(graph))
 
 
 def run_network_file(

@@ -10,12 +10,15 @@ them last:
   ``(samples, classes, H, W)`` is answered per pixel.
 - **a single output** (a class axis of length 1): 1 above the threshold, else 0. The threshold
   is 0.5 after a sigmoid and 0 without, for a logit.
+
+A model with several outputs gives an answer with each of them. Labels are for the first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,9 +26,30 @@ import numpy.typing as npt
 
 from toolchain.errors import InputDataError
 from toolchain.ir.ann import HostOp
+from toolchain.ir.graph import Graph
+from toolchain.ir.node import Shape
+from toolchain.ir.packing import unpack
 
 Outputs: TypeAlias = npt.NDArray[Any]
 Answers: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a model.
+
+    Attributes:
+        shape: Of it, without samples.
+        tail: What the host did last, `Output.tail`.
+    """
+
+    shape: Shape
+    tail: tuple[HostOp, ...] = ()
+
+
+def heads_of(graph: Graph) -> tuple[Head, ...]:
+    """Return the outputs of a graph."""
+    return tuple(Head(graph.shapes[node.name], node.tail) for node in graph.outputs)
 
 
 def answers(y: Outputs, tail: Sequence[HostOp] = ()) -> Answers:
@@ -48,36 +72,38 @@ def answers(y: Outputs, tail: Sequence[HostOp] = ()) -> Answers:
 
 
 def accuracy(
-    y: Outputs, labels: npt.NDArray[np.integer[Any]], tail: Sequence[HostOp] = ()
+    y: Outputs, labels: npt.NDArray[np.integer[Any]], heads: Sequence[Head] = ()
 ) -> float:
     """Return the share of answers that equal their labels, 0 to 1.
 
     Args:
         y: ``(samples, *shape)``, what the model returns.
         labels: As for `count_right`.
-        tail: What the host did last, `Output.tail`.
+        heads: Its outputs; none for one that the host does nothing to.
 
     Raises:
         InputDataError: As `count_right` does.
     """
-    right, given = count_right(y, labels, tail)
+    right, given = count_right(y, labels, heads)
     return right / given
 
 
 def count_right(
-    y: Outputs, labels: npt.NDArray[np.integer[Any]], tail: Sequence[HostOp] = ()
+    y: Outputs, labels: npt.NDArray[np.integer[Any]], heads: Sequence[Head] = ()
 ) -> tuple[int, int]:
     """Return how many answers equal their labels, and how many answers there are.
 
     Args:
         y: ``(samples, *shape)``, what the model returns.
-        labels: As many integers as there are answers, from 0; axes of length 1 do not matter.
-        tail: What the host did last, `Output.tail`.
+        labels: As many integers as the first output gives answers, from 0; axes of length 1 do
+            not matter.
+        heads: Its outputs; none for one that the host does nothing to.
 
     Raises:
         InputDataError: There are more or fewer labels than answers, or a label is none of the
             answers that the outputs can give.
     """
+    y, tail = _by_head(y, heads)[0]
     given = answers(y, tail)
     wanted = _squeezed(np.asarray(labels, np.int64))
     if wanted.shape != given.shape:
@@ -97,15 +123,25 @@ def count_right(
     return int(np.count_nonzero(given == wanted)), given.size
 
 
-def agreement(y: Outputs, y_reference: Outputs, tail: Sequence[HostOp] = ()) -> float:
-    """Return the share of answers that two networks agree in, 0 to 1.
+def agreement(y: Outputs, y_reference: Outputs, heads: Sequence[Head] = ()) -> float:
+    """Return the share of answers, of all outputs, that two networks agree in, 0 to 1.
 
     Args:
         y: ``(samples, *shape)``, what one of them returns.
         y_reference: Likewise, of the other.
-        tail: What the host did last, `Output.tail`.
+        heads: Its outputs; none for one that the host does nothing to.
     """
-    return float(np.mean(answers(y, tail) == answers(y_reference, tail)))
+    pairs = zip(_by_head(y, heads), _by_head(y_reference, heads), strict=True)
+    same = [(answers(*one) == answers(*other)).ravel() for one, other in pairs]
+    return float(np.mean(np.concatenate(same)))
+
+
+def _by_head(y: Outputs, heads: Sequence[Head]) -> list[tuple[Outputs, tuple[HostOp, ...]]]:
+    """Return what each output gives, and what the host did to it."""
+    if not heads:
+        return [(y, ())]
+    parts = unpack(y, [head.shape for head in heads])
+    return [(part, head.tail) for part, head in zip(parts, heads, strict=True)]
 
 
 def _class_axis(shape: tuple[int, ...], tail: Sequence[HostOp]) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import singledispatch
 from typing import Any
@@ -23,8 +22,8 @@ _IR_VERSION = 8
 def export_onnx(graph: Graph, outputs: Iterable[str]) -> bytes:
     """Return a serialized ONNX model of ``graph`` that returns the values of ``outputs``.
 
-    The input ``x`` is ``(batch, *shape)`` in channel-first order, as `reference.encode` makes
-    it, and every value is called as its node. Float32, opset 13.
+    An input is ``(batch, *shape)`` in channel-first order, as `reference.encode` makes it, and
+    every value is called as its node. Float32, opset 13.
 
     Args:
         graph: After `Phase.PREPARE`.
@@ -38,9 +37,11 @@ def export_onnx(graph: Graph, outputs: Iterable[str]) -> bytes:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *graph.shapes[name]])
         for name in outputs
     ]
-    shape = ["N", *graph.input.shape]
-    entry = [helper.make_tensor_value_info(graph.input.name, TensorProto.FLOAT, shape)]
-    body = helper.make_graph(model.nodes, "network", entry, returned, model.constants)
+    entries = [
+        helper.make_tensor_value_info(node.name, TensorProto.FLOAT, ["N", *node.shape])
+        for node in graph.inputs
+    ]
+    body = helper.make_graph(model.nodes, "network", entries, returned, model.constants)
     made = helper.make_model(
         body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
     )
@@ -119,14 +120,12 @@ def _(node: Add, model: _Builder) -> None:
 
 @_export.register
 def _(node: Relu, model: _Builder) -> None:
-    if math.isinf(node.maximum):
+    if np.all(np.isinf(node.maximum)):
         model.add("Relu", list(node.inputs), node.name)
-    else:
-        limits = [
-            model.constant(f"{node.name}/{name}", np.array(value, np.float32))
-            for name, value in (("min", 0.0), ("max", node.maximum))
-        ]
-        model.add("Clip", [*node.inputs, *limits], node.name)
+        return
+    maximum = model.constant(f"{node.name}/max", np.array(node.maximum, np.float32))
+    rectified = model.add("Relu", list(node.inputs), f"{node.name}/rectified")
+    model.add("Min", [rectified, maximum], node.name)
 
 
 @_export.register

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from toolchain.build_folder import (
@@ -27,16 +26,16 @@ from toolchain.errors import EmitError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend import ImportedModel, import_model
 from toolchain.ir.archive import save_archive
+from toolchain.ir.ends import decode_sums, encode_samples, input_parts
 from toolchain.ir.features import features_of
 from toolchain.ir.graph import Graph, Phase
-from toolchain.ir.reference import decode, encode
 from toolchain.ir.size import count_neurons, count_synapses
 from toolchain.ir.snn import LmHt, Spiking
 from toolchain.ir.text import print_graph
 from toolchain.ir.verify import accounted
 from toolchain.limits import DEFAULT, Deadline, Limits
 from toolchain.mapping import MAPPINGS
-from toolchain.metrics import agreement
+from toolchain.metrics import agreement, heads_of
 from toolchain.report import Report, as_json
 from toolchain.reporting.energy import count_multiply_accumulates, model_energy
 from toolchain.rewriting import PASSES, Context, run_phase
@@ -190,7 +189,9 @@ class _Compilation:
         calibration = self.calibration_samples(model)
         test = calibration
         if options.test is not None:
-            test = load_samples(options.test, model.input_shape, labelled=True)
+            test = load_samples(
+                options.test, model.input_shape, input_parts(model.graph), labelled=True
+            )
         with writing_build(self.folder) as aside:
             stages = self.stages(model, calibration, aside)
             refused = self._write(stages.program, aside)
@@ -205,7 +206,9 @@ class _Compilation:
         """Return the samples that thresholds are set on."""
         path = self.options.calibration or self.options.model.with_name("calibration.npz")
         if self.options.calibration is not None or path.exists():
-            samples = load_samples(path, model.input_shape, labelled=None)
+            samples = load_samples(
+                path, model.input_shape, input_parts(model.graph), labelled=None
+            )
             if len(samples) > _CALIBRATION_MAX:
                 self.warnings.append(
                     f"calibrated on the first {_CALIBRATION_MAX} of {len(samples)} samples"
@@ -259,7 +262,7 @@ class _Compilation:
         def agreement_of(levels: int) -> float:
             candidate = dataclasses.replace(context, levels=levels)
             program = self._lowered(model, prepared, candidate, None).program
-            return agreement(_counted(program, x), source, program.graph.output.tail)
+            return agreement(_counted(program, x), source, heads_of(program.graph))
 
         tried = RADIX_LEVELS_TRIED if context.lowering == "radix" else LEVELS_TRIED
         choice = choose_levels(agreement_of, tried)
@@ -369,8 +372,8 @@ def _require_reparameterization(name: str) -> None:
 def _counted(program: Program, x: Array) -> Array:
     """Return the outputs that count mode gives."""
     graph = program.graph
-    inputs = encode(graph.input, x).astype(np.int64)
-    return decode(graph.output, ENGINES["count"].run(program, inputs, trace=False).readout)
+    found = ENGINES["count"].run(program, encode_samples(graph, x), trace=False)
+    return decode_sums(graph, found.readout)
 
 
 def _files(folder: Path) -> list[str]:

@@ -10,6 +10,8 @@ import numpy as np
 from targets.formats.twin import FILE_NAME
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import InputDataError
+from toolchain.ir.ends import encoded_inputs
+from toolchain.ir.packing import pack
 
 _SAMPLES_MAX = 64
 
@@ -28,16 +30,22 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     model = onnx.load(path)
     notes = {entry.key: entry.value for entry in model.metadata_props}
     populations = json.loads(notes["populations"])
-    values = [notes["sums"], *(population["counts"] for population in populations)]
+    sums = json.loads(notes["sums"])
+    values = [*sums, *(population["counts"] for population in populations)]
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(v) for v in values)
     session = open_session(model.SerializeToString(), cores())
-    x = decoded_samples(program.graph.input, inputs)
-    sums, *found = session.run(values, {session.get_inputs()[0].name: x})
+    encoded = encoded_inputs(program.graph, inputs)
+    fed = {
+        node.tensor or node.name: decoded_samples(node, encoded[node.name])
+        for node in program.graph.inputs
+    }
+    found = session.run(values, fed)
+    readout = pack([np.asarray(total, np.int64) for total in found[: len(sums)]])
     counts = {
         population["name"]: np.minimum(sent, population["levels"])
-        for population, sent in zip(populations, found, strict=True)
+        for population, sent in zip(populations, found[len(sums) :], strict=True)
     }
-    return Execution(readout=sums.astype(np.int64), counts=counts)
+    return Execution(readout=readout, counts=counts)
 
 
 ENGINES.register("twin")(Engine("twin", _run, artifact="twin", samples_max=_SAMPLES_MAX))

@@ -3,8 +3,8 @@
     python run.py inputs.npz [--output trace.npz] [--record POPULATION ...]
 
 ``inputs.npz`` holds one integer array ``inputs``: encoded samples, ``(samples, *shape of the
-input source)``; those of several sources are flattened and follow each other, and so are several
-outputs. Sample ``i`` starts in time step ``i * period``. The readout of every sample is
+input source)``; those of several sources are flattened and follow each other, and so do
+several outputs. Sample ``i`` starts in time step ``i * period``. The readout of every sample is
 printed, and written with the recorded spikes where ``--output`` says. Needs lava-nc 0.10.0,
 SciPy and a NumPy below 2.
 

@@ -18,8 +18,10 @@ from targets.torch_counts.self_test import fastest_exact, require_exact
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Rearrange
 from toolchain.ir.counts import last_readers
+from toolchain.ir.ends import encoded_inputs
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
+from toolchain.ir.packing import pack
 from toolchain.ir.snn import Spiking
 
 Values: TypeAlias = npt.NDArray[Any]
@@ -42,7 +44,7 @@ class TorchNetwork:
         self._graph = graph
         self._device = device
         self._last = last_readers(graph)
-        self._entry_type = _entry_type(graph)
+        self._entries = {node.name: _entry_type(node) for node in graph.inputs}
         with exact_arithmetic():
             self._steps = {node.name: self._step(node) for node in graph}
 
@@ -50,11 +52,15 @@ class TorchNetwork:
         """Return what leaves the last layer, ``(samples, *shape)``, int64.
 
         Args:
-            x: Encoded samples ``(samples, *input shape)``, integers.
+            x: Encoded samples ``(samples, *encoded shape)``, integers.
         """
+        found: dict[str, list[Any]] = {node.name: [] for node in self._graph.outputs}
         with exact_arithmetic():
-            found = [value for node, value in self._run(x) if isinstance(node, Output)]
-            return torch.cat(found)[: len(x)].cpu().numpy()
+            for node, value in self._run(x):
+                if isinstance(node, Output):
+                    found[node.name].append(value)
+            sums = (torch.cat(parts)[: len(x)].cpu().numpy() for parts in found.values())
+            return pack(list(sums))
 
     def counts(self, x: Values) -> dict[str, Values]:
         """Return the spike counts ``(samples, *shape)`` of all populations, uint16.
@@ -71,12 +77,15 @@ class TorchNetwork:
 
     def _run(self, x: Values) -> Iterator[tuple[Node, Any]]:
         """Yield each node with its output for every batch, keeping what is still to be read."""
+        entries = encoded_inputs(self._graph, x)
         for start in range(0, len(x), self.batch):
             values: dict[str, Any] = {}
             for node in self._graph:
                 inputs = [values[name] for name in node.inputs]
                 step = self._steps[node.name]
-                values[node.name] = step(*(inputs or [x[start : start + self.batch]]))
+                if isinstance(node, Input):
+                    inputs = [entries[node.name][start : start + self.batch]]
+                values[node.name] = step(*inputs)
                 yield node, values[node.name]
                 for name in self._last[node.name]:
                     del values[name]
@@ -98,7 +107,7 @@ class TorchNetwork:
     def _plain_step(self, node: Node) -> Callable[..., Any]:
         """Return the function of a node that computes nothing to be tested."""
         if isinstance(node, Input):
-            return self._enter
+            return functools.partial(self._enter, self._entries[node.name])
         if isinstance(node, Rearrange):
             return Rearranged(node, self._device)
         if isinstance(node, Add):
@@ -107,18 +116,18 @@ class TorchNetwork:
             return Readout(self._graph, node, self._device)
         raise NotImplementedError(node.kind)
 
-    def _enter(self, x: Values) -> Any:
+    def _enter(self, kind: type[np.integer[Any]], x: Values) -> Any:
         """Return a full batch of encoded samples on the device."""
-        filled = np.zeros((self.batch, *x.shape[1:]), self._entry_type)
+        filled = np.zeros((self.batch, *x.shape[1:]), kind)
         filled[: len(x)] = x
         return to_device(filled, self._device)
 
 
-def _entry_type(graph: Graph) -> type[np.integer[Any]]:
-    """Return the narrowest type of the encoded samples, which travel in it."""
-    code = graph.input.encoding
+def _entry_type(node: Input) -> type[np.integer[Any]]:
+    """Return the narrowest type of what enters at an input, which travels in it."""
+    code = node.encoding
     if code is None:
-        raise VerifyError("has no integers that stand for a sample", node=graph.input.name)
+        raise VerifyError("has no integers that stand for a sample", node=node.name)
     return next(
         kind
         for kind in (np.uint8, np.int8, np.int16, np.int64)

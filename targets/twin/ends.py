@@ -5,6 +5,7 @@ Both are computed in float64, as `toolchain.ir.reference` does.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from targets.twin.signals import Signal
 from targets.twin.sums import count_type
 from targets.twin.writer import ModelWriter
 from toolchain.errors import InputDataError
-from toolchain.ir.ann import HostOp, Input, Output
+from toolchain.ir.ann import SMOOTH_ON_HOST, HostOp, Input, Output
 from toolchain.ir.node import IndexArray, Shape
 from toolchain.ir.reference import encode
 
@@ -46,7 +47,7 @@ def decoded_samples(entry: Input, encoded: npt.NDArray[Any]) -> npt.NDArray[Any]
     if np.dtype(entry.dtype).kind in "iu":
         x = np.rint(x)
     samples = x.reshape(len(x), *entry.source_shape).astype(entry.dtype)
-    if not np.array_equal(encode(entry, samples), encoded):
+    if not np.array_equal(encode(dataclasses.replace(entry, offset=0), samples), encoded):
         raise InputDataError(
             f"no samples of type {entry.dtype} are encoded as these integers", node=entry.name
         )
@@ -118,6 +119,10 @@ def emit_output(writer: ModelWriter, node: Output, source: str, value: str) -> N
 _OPERATORS = {
     "relu": "Relu",
     "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "softplus": "Softplus",
+    "softsign": "Softsign",
+    "erf": "Erf",
     "softmax": "Softmax",
     "log-softmax": "LogSoftmax",
 }
@@ -140,7 +145,7 @@ def _emit_step(writer: ModelWriter, step: HostOp, x: str, shape: Shape, value: s
         rounded = writer.add("Round", [x], f"{value}/rounded")
         return writer.add("Clip", [rounded, low, high], value)
     operator = _OPERATORS[step.function]
-    if operator in ("Relu", "Sigmoid"):
+    if step.function in ("relu", *SMOOTH_ON_HOST):
         return writer.add(operator, [x], value)
     if step.axis is not None:
         return writer.add(operator, [x], value, axis=step.axis + 1)

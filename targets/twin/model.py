@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ import onnx
 from targets.twin.activity import Census, emit_census
 from targets.twin.ends import emit_input, emit_output, signal_type
 from targets.twin.layout import Layout
-from targets.twin.network import emit_network, entry_signal, fired_value
+from targets.twin.network import emit_entries, emit_network, entry_signal, fired_value
+from targets.twin.sums import Sum
 from targets.twin.windowed import Windowed
 from targets.twin.writer import ModelWriter, batch_of
 from toolchain import __version__
+from toolchain.ir.graph import Graph
+from toolchain.ir.packing import packed_shape
 from toolchain.ir.snn import Spiking
 
 READOUT = "sums"
@@ -23,21 +26,24 @@ READOUT = "sums"
 
 
 def twin_model(layout: Layout) -> onnx.ModelProto:
-    """Return the whole twin: the same input and output as the source model.
+    """Return the whole twin: the same inputs and outputs as the source model.
 
     Raises:
         EmitError: No type of ONNX holds the sums of a layer exactly.
     """
     graph = layout.graph
-    entry, node = graph.input, graph.output
-    sample, answer = entry.tensor or entry.name, node.tensor or node.name
     writer = ModelWriter()
-    emit_input(writer, entry, sample, layout.values[entry.name])
-    total = emit_network(writer, layout)
-    emit_output(writer, node, total.value, answer)
-    inputs = [batch_of(sample, entry.dtype, entry.source_shape)]
-    outputs = [batch_of(answer, node.dtype, graph.shapes[node.name])]
-    notes = {**_notes(layout), "sums": total.value}
+    inputs, outputs = [], []
+    for entry in graph.inputs:
+        sample = entry.tensor or entry.name
+        emit_input(writer, entry, sample, layout.values[entry.name])
+        inputs.append(batch_of(sample, entry.dtype, entry.source_shape))
+    totals = emit_network(writer, layout)
+    for node, total in zip(graph.outputs, totals, strict=True):
+        answer = node.tensor or node.name
+        emit_output(writer, node, total.value, answer)
+        outputs.append(batch_of(answer, node.dtype, graph.shapes[node.name]))
+    notes = {**_notes(layout), "sums": json.dumps([total.value for total in totals])}
     return writer.finish(graph.name, inputs, outputs, notes)
 
 
@@ -57,10 +63,10 @@ def network_model(
     """
     graph, writer = layout.graph, ModelWriter()
     entry = entry_signal(layout)
-    total = emit_network(writer, layout)
-    sums = writer.add("Identity", [total.value], READOUT)
+    emit_entries(writer, layout)
+    totals = emit_network(writer, layout)
     inputs = [batch_of(entry.value, signal_type(entry), entry.shape)]
-    outputs = [batch_of(sums, total.dtype, graph.shapes[graph.producer(graph.output).name])]
+    outputs = [_emit_readout(writer, graph, totals)]
     for node in graph.of_type(Spiking):
         if node.name in counts:
             signal = layout.signals[node.name]
@@ -72,15 +78,31 @@ def network_model(
     return writer.finish(graph.name, inputs, outputs, {})
 
 
+def _emit_readout(
+    writer: ModelWriter, graph: Graph, totals: Sequence[Sum]
+) -> onnx.ValueInfoProto:
+    """Write the sums for all outputs as one output; several are flattened."""
+    shape = packed_shape([graph.shapes[node.inputs[0]] for node in graph.outputs])
+    if len(totals) == 1:
+        writer.add("Identity", [totals[0].value], READOUT)
+        return batch_of(READOUT, totals[0].dtype, shape)
+    parts = []
+    for total in totals:
+        wide = writer.cast(total.value, np.int64, f"{total.value}/wide")
+        parts.append(writer.reshaped(wide, [-1], f"{total.value}/flat"))
+    writer.add("Concat", parts, READOUT, axis=1)
+    return batch_of(READOUT, np.int64, shape)
+
+
 def _notes(layout: Layout) -> Mapping[str, str]:
     """Return the metadata: what the file is, and how each population is computed."""
     graph = layout.graph
-    code = graph.input.encoding
+    codes = {node.tensor or node.name: vars(node.encoding) for node in graph.inputs}
     return {
         "snn-compile": __version__,
         "kind": "twin: the spike counts and answers of a compiled spiking network, bit for bit",
         "network": graph.name,
-        "encoding": json.dumps(vars(code)),
+        "encodings": json.dumps(codes),
         "populations": json.dumps([_note(layout, node) for node in graph.of_type(Spiking)]),
     }
 

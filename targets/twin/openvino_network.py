@@ -45,8 +45,13 @@ def is_installed() -> bool:
 
 
 def is_exact(layout: Layout) -> bool:
-    """Tell whether OpenVINO's roundings leave every count of a network what it is."""
+    """Tell whether OpenVINO's roundings leave every count of a network what it is.
+
+    It is asked of networks with one input and one output alone.
+    """
     graph = layout.graph
+    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
+        return False
     for form in layout.forms.values():
         if not isinstance(form, Quantized) or form.own is not None:
             return False

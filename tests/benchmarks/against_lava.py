@@ -169,7 +169,7 @@ def source_model(arguments: argparse.Namespace, x: Any) -> Callable[[], Any]:
 
     model = import_model(arguments.model)
     session = onnxruntime_runner(model.model_bytes, arguments.threads)
-    given = x.astype(model.input_dtype)
+    given = x.astype(model.graph.input.dtype)
     batches = np.split(given, len(given)) if model.has_fixed_batch else [given]
 
     def run() -> None:

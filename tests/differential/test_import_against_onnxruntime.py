@@ -133,7 +133,7 @@ def test_every_activation_is_found_in_the_model_by_its_tensor(name):
     proto.graph.output.extend(onnx.ValueInfoProto(name=relu.tensor) for relu in relus)
     session = onnxruntime.InferenceSession(proto.SerializeToString())
 
-    _, *wanted = session.run(None, {model.input_name: x})
+    _, *wanted = session.run(None, model.feeds(x))
 
     values = evaluate(model.graph, x)
     assert len(relus) > 1

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from toolchain.errors import InputDataError
 from toolchain.ir.ann import HostOp
-from toolchain.metrics import accuracy, agreement, answers
+from toolchain.metrics import Head, accuracy, agreement, answers
 
 
 def tail(function, axis=None):
@@ -132,7 +132,9 @@ def test_a_single_output_knows_two_labels(y):
 
 
 def test_an_argmax_takes_any_label_from_zero_on():
-    assert accuracy(np.array([7.0, 1.0]), np.array([7, 9]), tail("argmax", 0)) == 0.5
+    heads = (Head((), tail("argmax", 0)),)
+
+    assert accuracy(np.array([7.0, 1.0]), np.array([7, 9]), heads) == 0.5
 
 
 def test_labels_of_another_number_are_refused():
@@ -156,3 +158,17 @@ def test_a_network_agrees_with_itself():
     y = np.random.default_rng(0).normal(size=(7, 5))
 
     assert agreement(y, y) == 1.0
+
+
+def test_labels_are_for_the_first_of_several_outputs():
+    y = np.hstack([np.eye(3), [[5.0, 1.0], [1.0, 5.0], [5.0, 1.0]]])
+    heads = (Head((3,)), Head((2,)))
+
+    assert accuracy(y, np.array([0, 1, 0]), heads) == 2 / 3
+
+
+def test_several_outputs_agree_one_by_one():
+    y = np.hstack([np.eye(2), [[5.0, 1.0], [1.0, 5.0]]])
+    reference = np.hstack([np.eye(2), [[5.0, 1.0], [5.0, 1.0]]])
+
+    assert agreement(y, reference, (Head((2,)), Head((2,)))) == 0.75

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from toolchain.data import save_arrays
 from toolchain.errors import OutputFolderError
 from toolchain.evaluation.piece_result import PieceResult
 from toolchain.evaluation.shards import Piece
+from toolchain.ir.node import Shape
+from toolchain.ir.packing import unpack
 
 
 class Outputs:
@@ -22,20 +26,23 @@ class Outputs:
     being run are held.
     """
 
-    def __init__(self, data: Path, target: Path) -> None:
+    def __init__(
+        self, data: Path, target: Path, parts: Mapping[str, Shape] = MappingProxyType({})
+    ) -> None:
         """Make the folder that is written to, where it is one.
 
         Args:
             data: The npz file or folder that is run.
             target: A file if ``data`` is one; else a folder, which gets a file of the same
                 name for each.
+            parts: Shapes of several outputs, by name; empty for a single one, called ``y``.
 
         Raises:
             OutputFolderError: ``data`` is a folder, and ``target`` is none that is empty or
                 can be made.
         """
         self._folder = target if data.is_dir() else None
-        self._file = target
+        self._file, self._outputs = target, parts
         self._parts: dict[Path, dict[int, npt.NDArray[Any]]] = defaultdict(dict)
         if self._folder is not None:
             _make(self._folder)
@@ -51,7 +58,9 @@ class Outputs:
         parts[piece.start] = result.y
         if sum(map(len, parts.values())) == len(piece.file):
             y = np.concatenate([parts[start] for start in sorted(parts)])
-            save_arrays(self._folder / path.name if self._folder else self._file, {"y": y})
+            shapes = list(self._outputs.values()) or [y.shape[1:]]
+            named = dict(zip(self._outputs or ("y",), unpack(y, shapes), strict=True))
+            save_arrays(self._folder / path.name if self._folder else self._file, named)
             del self._parts[path]
 
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from toolchain.data import Samples
 from toolchain.engine import ENGINES, Execution, Program
 from toolchain.errors import InputDataError, MissingDependencyError
-from toolchain.ir.reference import decode, encode
-from toolchain.metrics import count_right
+from toolchain.ir.ends import decode_sums, encode_samples
+from toolchain.metrics import count_right, heads_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +85,18 @@ def run_piece(program: Program, engine: str, samples: Samples) -> PieceResult:
     """
     graph = program.graph
     run = ENGINES[engine].measure or ENGINES[engine].run
-    inputs = encode(graph.input, samples.x).astype(np.int64)
+    inputs = encode_samples(graph, samples.x)
     chunk = ENGINES[engine].samples_max or len(inputs)
     executions = [
         run(program, inputs[start : start + chunk], trace=False)
         for start in range(0, len(inputs), chunk)
     ]
     readout = np.concatenate([execution.readout for execution in executions])
-    y = decode(graph.output, readout.astype(np.float64))
+    y = decode_sums(graph, readout)
     right, answers = 0, 0
     if samples.y is not None:
         try:
-            right, answers = count_right(y, samples.y, graph.output.tail)
+            right, answers = count_right(y, samples.y, heads_of(graph))
         except InputDataError as error:
             raise InputDataError(error.problem, node=samples.source, hint=error.hint) from None
     return PieceResult(y, _tally(executions, len(samples), answers, right))

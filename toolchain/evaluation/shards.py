@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from toolchain.data import (
+    Parts,
     SampleFile,
     Samples,
     describe_samples,
@@ -60,22 +62,28 @@ class Shards:
         """
         for file in self.files:
             start = 0
-            for samples in stream_samples(file.path, PIECE_SAMPLES, labelled=self.is_labelled):
+            read = stream_samples(
+                file.path, PIECE_SAMPLES, file.parts, labelled=self.is_labelled
+            )
+            for samples in read:
                 yield Piece(file, start, samples)
                 start += len(samples)
 
 
-def find_shards(path: Path, shape: tuple[int, ...]) -> Shards:
+def find_shards(
+    path: Path, shape: tuple[int, ...], parts: Parts = MappingProxyType({})
+) -> Shards:
     """Return the data set at ``path``; all its files are looked at, and none is read.
 
     Args:
         path: Of an npz file, or of a folder with one or more of them.
         shape: Of one sample.
+        parts: Shapes of several inputs, by name; empty for a single one.
 
     Raises:
         InputDataError: There is none, or a file does not fit; the message names it.
     """
-    files = tuple(describe_samples(file) for file in _files(path))
+    files = tuple(describe_samples(file, parts) for file in _files(path))
     for file in files:
         require_shape(file, shape)
         if file.is_labelled != files[0].is_labelled:

@@ -9,7 +9,7 @@ by what they read and write are computed, and only while that is little enough.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,14 +71,15 @@ class Resolved:
 
 
 def resolve(
-    file: ModelFile, sample: str, sample_type: onnx.TypeProto, line: Collection[onnx.NodeProto]
+    file: ModelFile,
+    samples: Iterable[onnx.ValueInfoProto],
+    line: Collection[onnx.NodeProto],
 ) -> Resolved:
     """Compute what does not depend on the sample, and infer the types of the rest.
 
     Args:
         file: The model.
-        sample: Name of the input that carries the sample.
-        sample_type: Of that input, with a batch axis of length 1.
+        samples: Inputs that carry the sample, with a batch axis of length 1.
         line: The nodes that depend on the sample.
 
     Raises:
@@ -86,7 +87,7 @@ def resolve(
             large; it names the node or initializer.
         UnsupportedOpError: A constant comes from an operator that is not computed on import.
     """
-    known = Resolved({sample: sample_type})
+    known = Resolved({sample.name: sample.type for sample in samples})
     operands = operands_of(file.proto.graph)
     for tensor in file.proto.graph.initializer:
         learn_initializer(known, tensor, operands)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 
 from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
 
 SHAPE_OPERATORS = ("Shape", "Size")
+_ON_HOST = (
+    "ArgMax", "Cast", "DequantizeLinear", "Dropout", "Erf", "Flatten", "Identity", "LogSoftmax",
+    "QuantizeLinear", "Reshape", "Sigmoid", "Softmax", "Softplus", "Softsign", "Squeeze", "Tanh",
+    "Unsqueeze",
+)  # fmt: skip
+"""What the host computes, or hands on, at the end of a network."""
 
 
-def dependent_nodes(graph: onnx.GraphProto, sample: str) -> tuple[onnx.NodeProto, ...]:
+def dependent_nodes(
+    graph: onnx.GraphProto, samples: Iterable[str]
+) -> tuple[onnx.NodeProto, ...]:
     """Return the nodes that depend on the sample's values, in the order they run.
 
     Shapes are fixed, so what is computed from them alone does not depend on the sample.
 
     Args:
         graph: Nodes in the order they run, with unique names.
-        sample: Name of the input that carries the sample.
+        samples: Names of the inputs that carry the sample.
     """
-    computed = {sample}
+    computed = set(samples)
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         if node.op_type in SHAPE_OPERATORS or computed.isdisjoint(node.input):
@@ -38,8 +46,6 @@ def ends_of(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Iterator
         graph: The model's.
         nodes: Those that depend on the sample.
     """
-    if len(graph.output) > 1:
-        yield _second_output(graph, nodes)
     readers = count_readers(graph, nodes)
     for node in nodes:
         if not any(readers[name] for name in node.output if name):
@@ -49,36 +55,59 @@ def ends_of(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Iterator
                 f"computes {outputs}, which nothing reads",
                 "remove the node, with onnx.utils.extract_model for instance",
             )
-    if not any(graph.output[0].name in node.output for node in nodes):
-        yield ImportModelError(
-            "does not depend on the network's input", node=graph.output[0].name
-        )
+    computed = {name for node in nodes for name in node.output}
+    given = {value.name for value in graph.input}
+    for output in graph.output:
+        if output.name in given:
+            yield UnsupportedOpError(
+                "is an output that is an input, too; nothing is computed",
+                node=output.name,
+                hint="remove the output, with onnx.utils.extract_model for instance",
+            )
+        elif output.name not in computed:
+            yield ImportModelError("does not depend on the network's input", node=output.name)
+
+
+def starts_of(
+    samples: Sequence[str], nodes: Sequence[onnx.NodeProto]
+) -> Iterator[CompileError]:
+    """Yield what is wrong with where the network starts: inputs that nothing reads.
+
+    Args:
+        samples: Names of the inputs that carry the sample.
+        nodes: Those that depend on them.
+    """
+    read = {name for node in nodes for name in node.input}
+    for sample in samples:
+        if sample not in read and len(samples) > 1:
+            yield UnsupportedOpError(
+                f"is one of {len(samples)} inputs, and nothing is computed from it",
+                node=sample,
+                hint="remove the input, with onnx.utils.extract_model for instance",
+            )
+
+
+def nodes_at_end(nodes: Sequence[onnx.NodeProto]) -> frozenset[str]:
+    """Return the names of the nodes behind which there is only what the host can compute.
+
+    Args:
+        nodes: Those that depend on the sample, in the order they run.
+    """
+    inside: set[str] = set()
+    at_end: set[str] = set()
+    for node in reversed(nodes):
+        if inside.isdisjoint(node.output):
+            at_end.add(node.name)
+        if node.name not in at_end or node.op_type not in _ON_HOST:
+            inside.update(node.input)
+    return frozenset(at_end)
 
 
 def count_readers(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Counter[str]:
-    """Return how often each value is read, by nodes or as the network's output."""
+    """Return how often each value is read, by nodes or as an output of the network."""
     readers = Counter(name for node in nodes for name in node.input if name)
     readers.update(value.name for value in graph.output)
     return readers
-
-
-def _second_output(
-    graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]
-) -> UnsupportedOpError:
-    second = graph.output[1].name
-    for node in nodes:
-        if second in node.output:
-            return _refusal(
-                node, f"computes {second!r}, a second output of the network", _ONE_OUTPUT
-            )
-    return UnsupportedOpError(
-        f"the network has {len(graph.output)} outputs; one is supported",
-        node=second,
-        hint=_ONE_OUTPUT,
-    )
-
-
-_ONE_OUTPUT = "extract the part up to one output, with onnx.utils.extract_model for instance"
 
 
 def _refusal(node: onnx.NodeProto, problem: str, hint: str) -> UnsupportedOpError:

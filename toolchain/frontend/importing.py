@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import onnx
 import onnx.checker
 import onnx.helper
@@ -14,13 +16,15 @@ import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.constants import resolve
-from toolchain.frontend.dependence import dependent_nodes, ends_of
+from toolchain.frontend.dependence import dependent_nodes, ends_of, starts_of
 from toolchain.frontend.functions import check_windows, importer_name
 from toolchain.frontend.model_file import ModelFile, read_model
 from toolchain.frontend.node_importer import NodeImporter
 from toolchain.frontend.ways_out import way_out
+from toolchain.ir.ends import sample_shape
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Shape
+from toolchain.ir.packing import unpack
 from toolchain.limits import DEFAULT, Limits
 from toolchain.ops import IMPORTERS
 from toolchain.ops._call import dtype_name
@@ -41,12 +45,7 @@ class ImportedModel:
         sha256: Of the file, or of the file and then its external files in the order of their
             names.
         opset: Version of the ONNX operators.
-        input_name: Of the only input.
-        input_dtype: Name of its element type, as NumPy has it: ``"float32"``.
-        input_shape: Without the batch axis; where samples have windows, their axis is first.
         has_fixed_batch: Whether the model takes one sample at a time, rather than any number.
-        output_name: Of the only output.
-        output_shape: Without the batch axis.
         model_bytes: The serialized model with its external data inside, every node named.
     """
 
@@ -55,13 +54,26 @@ class ImportedModel:
     path: Path
     sha256: str
     opset: int
-    input_name: str
-    input_dtype: str
-    input_shape: Shape
     has_fixed_batch: bool
-    output_name: str
-    output_shape: Shape
     model_bytes: bytes
+
+    @property
+    def input_shape(self) -> Shape:
+        """Of a sample, see `ends.sample_shape`."""
+        return sample_shape(self.graph)
+
+    @property
+    def output_names(self) -> list[str]:
+        """ONNX names of the outputs."""
+        return [node.tensor for node in self.graph.outputs]
+
+    def feeds(self, x: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Return samples ``(samples, *input_shape)`` as the model takes them, by input."""
+        parts = unpack(x, [node.source_shape for node in self.graph.inputs])
+        return {
+            node.tensor: part.astype(node.dtype)
+            for node, part in zip(self.graph.inputs, parts, strict=True)
+        }
 
 
 def import_model(
@@ -83,34 +95,27 @@ def import_model(
     """
     file = read_model(Path(path), limits)
     graph = file.proto.graph
-    require_one_input(graph)
-    sample, has_fixed_batch = bind_batch(graph, file.path, limits)
-    dependent = dependent_nodes(graph, sample.name)
-    for problem in ends_of(graph, dependent):
+    samples, has_fixed_batch = bind_batches(graph, file.path, limits)
+    names = [sample.name for sample in samples]
+    dependent = dependent_nodes(graph, names)
+    for problem in (*starts_of(names, dependent), *ends_of(graph, dependent)):
         raise problem
     for node in dependent:
         require_importer(node)
     check_windows(dependent)
-    known = resolve(file, sample.name, sample.type, dependent)
+    known = resolve(file, samples, dependent)
     check_declared(file)
-    importer = NodeImporter(file, sample.name, dependent, known)
+    importer = NodeImporter(file, names, dependent, known)
     for node in dependent:
         check_time(node.name)
         importer.visit(node)
-    nodes = importer.finish()
-    output_name = graph.output[0].name
     return ImportedModel(
-        graph=nodes,
+        graph=importer.finish(),
         name=file.path.stem,
         path=file.path,
         sha256=file.sha256,
         opset=file.opset,
-        input_name=sample.name,
-        input_dtype=known.dtype(sample.name),
-        input_shape=(known.shape(sample.name) or ())[1:],
         has_fixed_batch=has_fixed_batch,
-        output_name=output_name,
-        output_shape=nodes.shapes[nodes.output.name],
         model_bytes=file.source.SerializeToString(),
     )
 
@@ -136,19 +141,31 @@ def require_one_input(graph: onnx.GraphProto) -> None:
         )
 
 
-def bind_batch(
+def bind_batches(
     graph: onnx.GraphProto, path: Path, limits: Limits = DEFAULT
-) -> tuple[onnx.ValueInfoProto, bool]:
-    """Return the first input with a batch axis of length 1, and whether it has that anyway.
+) -> tuple[list[onnx.ValueInfoProto], bool]:
+    """Return the inputs with batch axes of length 1, and whether one has that anyway.
 
     Raises:
-        ImportModelError: It is of no shape or type that a network can have.
+        ImportModelError: There is none, or one of no shape or type that a network can have.
     """
     inputs = inputs_of(graph)
     if not inputs:
         raise ImportModelError("has no input", node=str(path))
+    bound = [bind_batch(value, limits) for value in inputs]
+    return [sample for sample, _ in bound], any(is_fixed for _, is_fixed in bound)
+
+
+def bind_batch(
+    value: onnx.ValueInfoProto, limits: Limits = DEFAULT
+) -> tuple[onnx.ValueInfoProto, bool]:
+    """Return an input with a batch axis of length 1, and whether it has that anyway.
+
+    Raises:
+        ImportModelError: It is of no shape or type that a network can have.
+    """
     sample = onnx.ValueInfoProto()
-    sample.CopyFrom(inputs[0])
+    sample.CopyFrom(value)
     tensor = sample.type.tensor_type
     if not tensor.HasField("shape") or not tensor.shape.dim:
         raise ImportModelError(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.batch import SAMPLES, Batch
 from toolchain.frontend.constants import Resolved
-from toolchain.frontend.dependence import count_readers
+from toolchain.frontend.dependence import count_readers, nodes_at_end
 from toolchain.frontend.functions import EXIT, importer_name, is_exit
 from toolchain.frontend.model_file import ModelFile, schema_of
 from toolchain.ir.ann import Input, Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node, Shape
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.ops import IMPORTERS, Call, Value
 from toolchain.ops._builder import GraphBuilder
 from toolchain.ops._call import Constant
 from toolchain.ops._call import Input as CallInput
+from toolchain.straight_pieces import becomes_lines
 
 
 class NodeImporter:
@@ -33,17 +36,20 @@ class NodeImporter:
     def __init__(
         self,
         file: ModelFile,
-        sample: str,
+        samples: Iterable[str],
         nodes: Sequence[onnx.NodeProto],
         known: Resolved,
     ) -> None:
         self._file, self._known = file, known
+        self._batch = Batch(file, known, {node.name for node in nodes})
         self._readers = count_readers(file.proto.graph, nodes)
         self._averaged: set[str] = set()
-        self._elements = 0
+        self._at_end = nodes_at_end(nodes)
+        self._elements = self._entered = 0
         self.builder = GraphBuilder(taken=[node.name for node in file.proto.graph.node])
         self.values: dict[str, Value] = {}
-        self.enter(sample)
+        for sample in samples:
+            self.enter(sample)
 
     def enter(self, value: str) -> None:
         """Take an ONNX value as one that comes from outside."""
@@ -54,7 +60,9 @@ class NodeImporter:
             source_shape=shape,
             tensor=value,
             dtype=self._known.dtype(value),
+            offset=self._entered,
         )
+        self._entered += math.prod(shape)
         self._learn({value: Value(self.builder.add(entry), shape)})
 
     def stand_in(self, node: onnx.NodeProto) -> bool:
@@ -92,6 +100,8 @@ class NodeImporter:
         call = self._call(node)
         made = IMPORTERS[importer_name(node)](call)
         outputs = _outputs_of(call, made, self._known, self._readers)
+        for name in outputs:
+            _require_samples_apart(call, name, self._batch.shape(node, name))
         is_behind_exit = not self._averaged.isdisjoint(node.input)
         if is_behind_exit:
             _require_host(call, outputs[call.output])
@@ -103,12 +113,16 @@ class NodeImporter:
         """Return the graph, when all nodes have been imported.
 
         Raises:
-            UnsupportedOpError: Analogue and spiking activations are mixed.
+            UnsupportedOpError: Analogue and spiking activations are mixed, or what nodes
+                compute elementwise becomes no line far out.
         """
         graph = self._file.proto.graph
-        output = graph.output[0].name
-        dtype = self._known.dtype(output)
-        finished = self.builder.finish(self.values[output], output, dtype)
+        names = [output.name for output in graph.output]
+        self.builder.drop_unread(self.values[name].node for name in names)
+        _refuse_endless_curves(self.builder.nodes)
+        finished = self.builder.finish(
+            [(self.values[name], name, self._known.dtype(name)) for name in names]
+        )
         _refuse_mixture(finished)
         return Graph(
             name=self._file.path.stem,
@@ -137,6 +151,7 @@ class NodeImporter:
                 if name
             ),
             builder=self.builder,
+            is_at_end=node.name in self._at_end,
         )
 
     def _shape(self, node: onnx.NodeProto, output: str, *, is_needed: bool) -> Shape:
@@ -205,7 +220,7 @@ def _require_host(call: Call, value: Value) -> None:
 
 def _refuse_mixture(nodes: Sequence[Node]) -> None:
     """Refuse a rectifier between trained neurons: nothing says when its neurons would fire."""
-    relu = next((node for node in nodes if isinstance(node, Relu)), None)
+    relu = next((node for node in nodes if isinstance(node, (Relu, Smooth))), None)
     if relu is not None and any(isinstance(node, LmHt) for node in nodes):
         raise UnsupportedOpError(
             "is an analogue activation in a network of trained spiking neurons; all are one or "
@@ -215,6 +230,19 @@ def _refuse_mixture(nodes: Sequence[Node]) -> None:
         )
 
 
+def _refuse_endless_curves(nodes: Sequence[Node]) -> None:
+    """Refuse functions that straight pieces cannot follow: squares, roots, logarithms."""
+    for node in nodes:
+        if isinstance(node, Smooth) and not becomes_lines(node.curve):
+            raise UnsupportedOpError(
+                f"makes {node.curve} of a value, which becomes no line on both sides, so that no "
+                "number of rectifiers follows it",
+                node=node.origin[-1],
+                hint="a spike cannot scale another: compute it before or behind the network, or "
+                "train without it",
+            )
+
+
 def _require_batch(call: Call, shapes: Sequence[Shape]) -> None:
     for shape in shapes:
         call.require(
@@ -222,6 +250,24 @@ def _require_batch(call: Call, shapes: Sequence[Shape]) -> None:
             f"makes {shape} of a batch of one sample; the batch axis must stay the first",
             "rearrange within the sample only",
         )
+
+
+def _require_samples_apart(call: Call, name: str, shape: Shape | None) -> None:
+    """Refuse what does not treat each sample of a batch for itself.
+
+    Args:
+        call: That computes it.
+        name: Of the value.
+        shape: For `SAMPLES` samples; ``()`` if they cannot be computed, `None` if it is not known.
+    """
+    wanted = (SAMPLES, *call.output_shapes[list(call.node.output).index(name)])
+    found = f"makes {shape}" if shape else "makes nothing"
+    call.require(
+        shape is None or shape == wanted,
+        f"{found} of a batch of {SAMPLES} samples, and not {wanted}; each must be treated for "
+        "itself",
+        "export the model with a first axis of length 1 if it takes one sample at a time",
+    )
 
 
 def _require_size(call: Call, value: Value, shape: Shape) -> None:

@@ -22,13 +22,12 @@ from toolchain.frontend.constants import (
     learn_node,
     operands_of,
 )
-from toolchain.frontend.dependence import dependent_nodes, ends_of
+from toolchain.frontend.dependence import dependent_nodes, ends_of, starts_of
 from toolchain.frontend.functions import check_function, check_windows, is_function
 from toolchain.frontend.importing import (
-    bind_batch,
+    bind_batches,
     check_declared,
     require_importer,
-    require_one_input,
 )
 from toolchain.frontend.model_file import (
     ModelFile,
@@ -102,22 +101,19 @@ def survey_model(path: Path, limits: Limits = DEFAULT) -> Survey:
     """
     file = read_file(Path(path), limits)
     graph = file.proto.graph
-    sample, _ = bind_batch(graph, file.path, limits)
-    nodes = dependent_nodes(graph, sample.name)
-    known = Resolved({sample.name: sample.type})
+    samples, _ = bind_batches(graph, file.path, limits)
+    names = [sample.name for sample in samples]
+    nodes = dependent_nodes(graph, names)
+    known = Resolved({sample.name: sample.type for sample in samples})
     survey = Survey(file, known, frozenset(node.name for node in nodes))
-    for look in (
-        partial(require_one_input, graph),
-        partial(check_windows, nodes),
-    ):
-        _attempt(survey, look)
-    for problem in ends_of(graph, nodes):
+    _attempt(survey, partial(check_windows, nodes))
+    for problem in (*starts_of(names, nodes), *ends_of(graph, nodes)):
         survey.keep(problem)
     survey.is_whole = survey.is_clear
     operands = operands_of(graph)
     for tensor in graph.initializer:
         _attempt(survey, partial(learn_initializer, known, tensor, operands))
-    importer = NodeImporter(file, sample.name, nodes, known)
+    importer = NodeImporter(file, names, nodes, known)
     for node in graph.node:
         _visit(survey, importer, node)
     survey.nodes, survey.host = importer.builder.nodes, importer.builder.tail

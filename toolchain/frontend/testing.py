@@ -14,6 +14,7 @@ import onnx.numpy_helper
 import onnx.parser
 
 from toolchain.frontend.importing import ImportedModel, import_model
+from toolchain.ir.packing import pack
 from toolchain.ir.reference import run
 from toolchain.ir.verify import verify
 from toolchain.limits import DEFAULT, Limits
@@ -82,9 +83,8 @@ def run_onnxruntime(model: ImportedModel, x: Array) -> Array:
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.model_bytes, options)
-    samples = x.astype(model.input_dtype)[:, None]
-    results = [session.run(None, {model.input_name: sample})[0] for sample in samples]
-    return np.concatenate(results)
+    feeds = (model.feeds(sample) for sample in x[:, None])
+    return np.concatenate([pack(session.run(None, feed)) for feed in feeds])
 
 
 def run_reference(model: ImportedModel, x: Array) -> Array:
@@ -97,10 +97,8 @@ def run_reference(model: ImportedModel, x: Array) -> Array:
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(onnx.load_model_from_string(model.model_bytes))
-    samples = x.astype(model.input_dtype)[:, None]
-    return np.concatenate(
-        [evaluator.run(None, {model.input_name: sample})[0] for sample in samples]
-    )
+    feeds = (model.feeds(sample) for sample in x[:, None])
+    return np.concatenate([pack(evaluator.run(None, feed)) for feed in feeds])
 
 
 def check_against_onnxruntime(model: ImportedModel, x: Array) -> None:

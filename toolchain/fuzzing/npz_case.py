@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 
 from toolchain.data import load_samples
 from toolchain.errors import CompileError
@@ -14,6 +16,7 @@ from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE, run_build
 from toolchain.fuzzing.builds import COUNT, build_files
 from toolchain.fuzzing.damaged_archives import damage_archive
 from toolchain.ir.archive import load_archive
+from toolchain.ir.ends import input_parts, sample_shape
 from toolchain.ir.graph import Graph
 from toolchain.ir.verify import verify_phase
 
@@ -59,15 +62,15 @@ def _build(random: Random, folder: Path) -> str:
     (folder / name).write_bytes(damage_archive(random, files[name]))
     graph = load_archive(folder / GRAPH_FILE, Graph)
     verify_phase(graph)
-    windows = (graph.input.windows,) if graph.input.windows > 1 else ()
-    shape = (2, *windows, *graph.input.source_shape)
-    (folder.parent / "x.npz").write_bytes(_saved(np.ones(shape, np.float32)))
+    parts = input_parts(graph) or {"x": sample_shape(graph)}
+    ones = {name: np.ones((2, *shape), np.float32) for name, shape in parts.items()}
+    (folder.parent / "x.npz").write_bytes(_saved(ones))
     engine = random.choice(("count", "step"))
     run_build(folder, folder.parent / "x.npz", engine=engine)
     return f"ran {engine}"
 
 
-def _saved(x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
+def _saved(arrays: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
     stream = io.BytesIO()
-    np.savez(stream, x=x)
+    np.savez(stream, **arrays)
     return stream.getvalue()

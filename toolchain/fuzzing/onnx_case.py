@@ -24,7 +24,8 @@ from toolchain.fuzzing.compilation import LIMITS, built, compiled
 from toolchain.fuzzing.damaged_bytes import damage_bytes
 from toolchain.fuzzing.networks import draw_network
 from toolchain.ir.node import Array
-from toolchain.ir.reference import Value, counts_of, evaluate
+from toolchain.ir.packing import pack
+from toolchain.ir.reference import Value, answers_of, counts_of, evaluate
 from toolchain.ir.verify import verify
 
 TOLERANCE = 1e-4
@@ -150,15 +151,15 @@ def compared(model: ImportedModel, random: Random) -> str:
     """
     numbers = np.random.default_rng(random.getrandbits(32))
     shape = (_SAMPLES, *model.input_shape)
-    dtype = np.dtype(model.input_dtype)
-    x = numbers.normal(size=shape) if dtype.kind == "f" else numbers.integers(0, 9, shape)
+    kinds = {np.dtype(node.dtype).kind for node in model.graph.inputs}
+    x = numbers.normal(size=shape) if kinds == {"f"} else numbers.integers(0, 9, shape)
     try:
-        wanted = _run_onnxruntime(model, x.astype(dtype))
+        wanted = _run_onnxruntime(model, x)
     except Exception:
         return "imported, and not run by onnxruntime"
     with np.errstate(all="ignore"):
         values = evaluate(model.graph, x)
-    found = counts_of(values[model.graph.output.name])
+    found = answers_of(model.graph, values)
     require_equal(found, wanted, max(map(_magnitude, values.values())))
     return "compared"
 
@@ -198,5 +199,5 @@ def _run_onnxruntime(model: ImportedModel, x: Array) -> Array:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.model_bytes, options)
     batches = np.split(x, len(x)) if model.has_fixed_batch else [x]
-    rows = [session.run([model.output_name], {model.input_name: batch})[0] for batch in batches]
+    rows = [pack(session.run(model.output_names, model.feeds(batch))) for batch in batches]
     return np.concatenate(rows).astype(np.float64)

@@ -27,6 +27,20 @@ def sample_shape(graph: Graph) -> Shape:
     return (*windows, *packed_shape([node.source_shape for node in graph.inputs]))
 
 
+def input_parts(graph: Graph) -> dict[str, Shape]:
+    """Return the inputs of which a sample consists, by name; empty for a single one."""
+    if len(graph.inputs) == 1:
+        return {}
+    return {node.tensor or node.name: node.source_shape for node in graph.inputs}
+
+
+def output_parts(graph: Graph) -> dict[str, Shape]:
+    """Return the outputs of which an answer consists, by name; empty for a single one."""
+    if len(graph.outputs) == 1:
+        return {}
+    return {node.tensor or node.name: graph.shapes[node.name] for node in graph.outputs}
+
+
 def encoded_shape(graph: Graph) -> Shape:
     """Return the shape of an encoded sample, which enters the network."""
     return packed_shape([node.shape for node in graph.inputs])

@@ -45,5 +45,9 @@ class Staircase(Node):
 
 def counts_steps(prepared: Graph) -> bool:
     """Tell whether all that a network sends are steps that its model has already."""
-    known = prepared.input.encoding is not None and bool(prepared.of_type(Staircase))
-    return known and not any(isinstance(node, (Relu, LmHt)) for node in prepared)
+    is_known = all(node.encoding is not None for node in prepared.inputs)
+    return (
+        is_known
+        and bool(prepared.of_type(Staircase))
+        and not any(isinstance(node, (Relu, LmHt)) for node in prepared)
+    )

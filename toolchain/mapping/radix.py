@@ -132,10 +132,10 @@ class _RadixDraft(Draft):
         Raises:
             CapacityError: A source sends negative numbers, too.
         """
-        node = self.graph[source] if source in self.graph else None
-        if not isinstance(node, Input):
+        encodings = {node.name: node.encoding for node in self.graph.inputs}
+        if source not in encodings:
             return self.length[source]
-        encoding = node.encoding
+        encoding = encodings[source]
         if encoding is None or encoding.low < 0:
             raise CapacityError(
                 "the input joins what other layers have computed from it, and negative numbers "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class GraphBuilder:
         self._shapes: dict[str, Shape] = {}
         self._passed: dict[str, list[str]] = {}
         self._tail: dict[str, HostOp] = {}
-        self._view: Value | None = None
+        self._read_by: dict[str, Value] = {}
         self._pinned: set[str] = set()
 
     def copy(self) -> GraphBuilder:
@@ -35,7 +36,7 @@ class GraphBuilder:
         copied.taken = self.taken
         copied._nodes, copied._shapes = dict(self._nodes), dict(self._shapes)
         copied._passed = {name: list(passed) for name, passed in self._passed.items()}
-        copied._tail, copied._view = dict(self._tail), self._view
+        copied._tail, copied._read_by = dict(self._tail), dict(self._read_by)
         copied._pinned = set(self._pinned)
         return copied
 
@@ -50,7 +51,7 @@ class GraphBuilder:
 
     @property
     def tail(self) -> tuple[HostOp, ...]:
-        """What the host computes so far."""
+        """What the host computes so far, for all outputs."""
         return tuple(self._tail.values())
 
     def shape(self, name: str) -> Shape:
@@ -111,6 +112,24 @@ class GraphBuilder:
             )
         )
 
+    def settled(self, name: str) -> Node:
+        """Return the node called ``name``, with all that hands on its values as its origin."""
+        self._settle(name)
+        return self._nodes[name]
+
+    def drop_unread(self, kept: Iterable[str]) -> None:
+        """Remove nodes that nothing reads: others do their work and stand for them.
+
+        Args:
+            kept: Names of nodes that are read from outside.
+        """
+        read = {*kept, *(value.node for value in self._read_by.values())}
+        for node in reversed(self.nodes):
+            if node.name not in read and not isinstance(node, Input):
+                del self._nodes[node.name]
+            else:
+                read.update(node.inputs)
+
     def pin(self, node: str) -> None:
         """Keep the layout of the node called ``node``, which several views are of."""
         self._pinned.add(node)
@@ -153,10 +172,8 @@ class GraphBuilder:
             value: What it reads.
             shape: Of what it returns.
         """
-        if self._view is None:
-            self._view = value
         self._settle(value.node)
-        self._tail[step.name] = step
+        self._tail[step.name], self._read_by[step.name] = step, value
         return Value(step.name, shape)
 
     def on_host(self, value: Value) -> HostOp | None:
@@ -180,40 +197,75 @@ class GraphBuilder:
             bare = dataclasses.replace(step, keep_axis=False)
             self._tail[step.name] = bare
             return shape == (*value.shape[: step.axis], *value.shape[step.axis + 1 :])
-        if self._view is None or any(s.axis is not None for s in self._tail.values()):
+        chain = self._chain(value.node)
+        if any(s.axis is not None or s.name in self._pinned for s in chain):
             return False
-        self._view = self._view.reshaped(shape)
+        first = chain[0].name
+        self._read_by[first] = self._read_by[first].reshaped(shape)
         return True
 
-    def finish(self, value: Value, tensor: str, dtype: str) -> tuple[Node, ...]:
-        """Return all nodes, closed by an `Output` that returns ``value``.
+    def finish(self, returned: Sequence[tuple[Value, str, str]]) -> tuple[Node, ...]:
+        """Return all nodes, closed by an `Output` for each value that the model returns.
 
         Rectifiers that nothing but the host reads become the host's, too.
 
         Args:
-            value: What the model returns.
-            tensor: Its ONNX name.
-            dtype: Its element type.
+            returned: Values, each with its ONNX name and element type.
         """
-        self._settle(value.node)
-        view = self._view or value
-        node, rectifiers = self._nodes[view.node], []
-        while isinstance(node, Relu) and math.isinf(node.maximum) and not self._reads(node):
-            rectifiers.append(HostOp(name=node.name, origin=node.origin, function="relu"))
+        for value, _, _ in returned:
+            self._settle(value.node)
+        chains = [self._chain(value.node) for value, _, _ in returned]
+        views = [
+            self._read_by[chain[0].name] if chain else value
+            for (value, _, _), chain in zip(returned, chains, strict=True)
+        ]
+        read = Counter(view.node for view in views)
+        outputs = []
+        for (_, tensor, dtype), chain, view in zip(returned, chains, views, strict=True):
+            source, rectifiers = self._without_rectifiers(view.node, read)
+            tail = (*rectifiers, *chain)
+            output = Output(
+                name=self.unused(tensor),
+                inputs=(source,),
+                origin=tuple(name for step in tail for name in step.origin),
+                shape=view.shape,
+                tensor=tensor,
+                order=view.order,
+                tail=tail,
+                dtype=dtype,
+            )
+            self.taken.add(output.name)
+            outputs.append(output)
+        return (*self.nodes, *outputs)
+
+    def _chain(self, name: str) -> list[HostOp]:
+        """Return what the host computes one after the other up to ``name``, if anything."""
+        chain: list[HostOp] = []
+        while name in self._tail:
+            chain.insert(0, self._tail[name])
+            name = self._read_by[name].node
+        return chain
+
+    def _without_rectifiers(
+        self, name: str, read: Mapping[str, int]
+    ) -> tuple[str, list[HostOp]]:
+        """Remove rectifiers that one output alone reads; return what is before them, and them.
+
+        Args:
+            name: Of the node that the output reads.
+            read: How many outputs read a node.
+        """
+        node, left, rectifiers = self._nodes[name], 1, list[HostOp]()
+        while (
+            isinstance(node, Relu)
+            and math.isinf(node.maximum)
+            and not self._reads(node)
+            and read.get(node.name, 0) == left
+        ):
+            rectifiers.insert(0, HostOp(name=node.name, origin=node.origin, function="relu"))
             del self._nodes[node.name]
-            node = self._nodes[node.inputs[0]]
-        tail = (*reversed(rectifiers), *self.tail)
-        output = Output(
-            name=self.unused(tensor),
-            inputs=(node.name,),
-            origin=tuple(name for step in tail for name in step.origin),
-            shape=view.shape,
-            tensor=tensor,
-            order=view.order,
-            tail=tail,
-            dtype=dtype,
-        )
-        return (*self.nodes, output)
+            node, left = self._nodes[node.inputs[0]], 0
+        return node.name, rectifiers
 
     def _elementwise_from_input(self, name: str) -> list[Node]:
         """Return the nodes up to ``name`` if they are the input and elementwise ones.

@@ -42,6 +42,12 @@ def import_fold_windows(call: Call) -> Value:
             "reads what the network computes; only the network's input has windows",
             "let it be the first node, and compute within the windows",
         )
+    inputs = [node for node in call.builder.nodes if isinstance(node, Input)]
+    call.require(
+        len(inputs) == 1,
+        f"says that one of {len(inputs)} inputs has windows",
+        "join the inputs along an axis of the sample, outside the network",
+    )
     call.builder.take_windows(value.node, call.integer("windows", 1))
     return call.pass_on(Value(value.node, call.output_shape))
 

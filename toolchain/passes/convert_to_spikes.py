@@ -28,6 +28,7 @@ from toolchain.errors import ConversionError
 from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
+from toolchain.ir.reference import encode
 from toolchain.ir.snn import LmHt, MultiThreshold, Spiking
 from toolchain.ir.staircase import Staircase
 from toolchain.registers import largest_weight
@@ -52,7 +53,7 @@ def convert_to_spikes(graph: Graph, context: Context) -> Graph:
     """
     if _is_converted(graph):
         return graph
-    if context.calibration is None and graph.input.encoding is None:
+    if context.calibration is None and any(node.encoding is None for node in graph.inputs):
         if not any(isinstance(node, _ACTIVATIONS) for node in graph):
             return graph
         raise ConversionError("there are no calibration samples to choose thresholds from")
@@ -66,9 +67,12 @@ def _is_converted(graph: Graph) -> bool:
     """Tell whether nothing is left to convert: activations, an input, biases of the last."""
     if any(isinstance(node, (LmHt, Spiking)) for node in graph):
         return True
-    if graph.input.encoding is None or any(isinstance(node, _ACTIVATIONS) for node in graph):
+    if any(node.encoding is None for node in graph.inputs):
         return False
-    return not any(np.any(layer.bias) for layer in graph.layers_into(graph.output))
+    if any(isinstance(node, _ACTIVATIONS) for node in graph):
+        return False
+    last = (layer for node in graph.outputs for layer in graph.layers_into(node))
+    return not any(np.any(layer.bias) for layer in last)
 
 
 @dataclasses.dataclass
@@ -85,7 +89,7 @@ class _Conversion:
         """Convert the next node, and the layers before it if it is one that reads their sum."""
         unit = np.ones(())
         if isinstance(node, Input) and node.encoding is None:
-            encoding = choose_encoding(self.calibration.x)
+            encoding = choose_encoding(encode(node, self.calibration.x))
             node, unit = dataclasses.replace(node, encoding=encoding), np.array(encoding.scale)
         elif isinstance(node, (Dense, Conv)):
             node = _per_step(node, self.units[node.inputs[0]])
@@ -114,7 +118,7 @@ class _Conversion:
         thresholds = METHODS[self.context.method](statistics, levels)
         outgoing = _outgoing(self.graph, node, len(thresholds))
         thresholds = _without_dead(thresholds, outgoing)
-        thresholds = np.minimum(thresholds, node.maximum / levels)
+        thresholds = np.minimum(thresholds, np.ravel(node.maximum) / levels)
         for layer in layers:
             thresholds = np.maximum(thresholds, _resolvable(layer, self.context))
         thresholds = np.maximum(thresholds, sum(self._least(layer) for layer in layers))

@@ -50,7 +50,7 @@ def merge_windows(graph: Graph, _: Context) -> Graph:
     """Make one window of all where every layer treats them alike; else leave the graph."""
     neurons = graph.of_type(LmHt)
     windows = {node.windows for node in neurons}
-    if len(windows) != 1 or windows == {1} or graph.input.windows > 1:
+    if len(windows) != 1 or windows == {1} or any(node.windows > 1 for node in graph.inputs):
         return graph
     if graph.of_type(MaxPool) or not all(map(_mixes_evenly, neurons)):
         return graph

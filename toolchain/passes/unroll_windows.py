@@ -37,6 +37,7 @@ from toolchain.errors import ConversionError
 from toolchain.ir.ann import Conv, Dense, Input, Output, Rearrange
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
+from toolchain.ir.reference import encode
 from toolchain.ir.snn import LmHt, MultiThreshold
 from toolchain.rewriting import Context, compiler_pass
 
@@ -70,7 +71,8 @@ def unroll_windows(graph: Graph, context: Context) -> Graph:
     for node in graph:
         before = signals[node.inputs[0]] if node.inputs else _Signal(1, 1.0)
         if isinstance(node, Input):
-            encoding = choose_encoding(context.calibration.x)
+            x = context.calibration.x
+            encoding = choose_encoding(encode(node, x.reshape(len(x) * node.windows, -1)))
             before = _Signal(node.windows, encoding.scale)
             node = _unrolled_input(dataclasses.replace(node, encoding=encoding))
         elif isinstance(node, (Dense, Conv)):

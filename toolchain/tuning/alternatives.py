@@ -253,7 +253,7 @@ class _Plan:
         while size and delay - at >= size:
             at += size
             self._hold_until(source, at)
-        is_input = source == self.graph.input.name
+        is_input = isinstance(self.graph[source], Input)
         if delay > at and is_input and at == 0:
             self.is_possible = False
         for step in range(at + 1, delay + 1):
@@ -272,9 +272,10 @@ class _Plan:
 
     def _places(self, source: str) -> int:
         """Return the steps that numbers of a source take, 0 if they cannot be stored."""
-        encoding = self.graph.input.encoding
-        if source != self.graph.input.name:
+        node = self.graph[source]
+        if not isinstance(node, Input):
             return self.steps[source]
+        encoding = node.encoding
         return 0 if encoding is None or encoding.low < 0 else encoding.high.bit_length()
 
     def _behind(self, node: Node) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.engine import ENGINES, Engine, Execution, Program
-from toolchain.ir.reference import counts_of, decode, encode, evaluate
+from toolchain.ir.ends import decode_sums, encode_samples
+from toolchain.ir.packing import pack
+from toolchain.ir.reference import counts_of, evaluate
 from toolchain.ir.snn import Spiking
 from toolchain.verification.comparison import first_count, first_output, first_spike
 
@@ -46,7 +48,7 @@ def run_artifact(engine: Engine, program: Program, x: npt.NDArray[Any]) -> Artif
         CompileError: The artifact cannot be run.
     """
     graph = program.graph
-    inputs = encode(graph.input, x).astype(np.int64)
+    inputs = encode_samples(graph, x)
     theirs = engine.run(program, inputs, trace=True)
     if theirs.spikes:
         ours = ENGINES["step"].run(program, inputs, trace=True)
@@ -55,8 +57,8 @@ def run_artifact(engine: Engine, program: Program, x: npt.NDArray[Any]) -> Artif
         ours = _meant(program, x)
         difference = first_count(theirs.counts, ours.counts)
     return Artifact(
-        y=decode(graph.output, theirs.readout.astype(np.float64)),
-        above=decode(graph.output, ours.readout.astype(np.float64)),
+        y=decode_sums(graph, theirs.readout),
+        above=decode_sums(graph, ours.readout),
         difference=difference or first_output(theirs.readout, ours.readout),
     )
 
@@ -64,14 +66,15 @@ def run_artifact(engine: Engine, program: Program, x: npt.NDArray[Any]) -> Artif
 def _meant(program: Program, x: npt.NDArray[Any]) -> Execution:
     """Return what the reference says of the quantized graph, sample by sample."""
     graph = program.graph
-    source = graph.output.inputs[0]
+    sums = [node.inputs[0] for node in graph.outputs]
     names = [node.name for node in graph.of_type(Spiking)]
-    found: dict[str, list[Floats]] = {name: [] for name in [*names, source]}
+    found: dict[str, list[Floats]] = {name: [] for name in [*names, *sums]}
     for start in range(len(x)):
         values = evaluate(graph, x[start : start + 1])
         for name, each in found.items():
             each.append(counts_of(values[name]))
     arrays = {name: np.concatenate(each) for name, each in found.items()}
     return Execution(
-        readout=arrays[source].astype(np.int64), counts={name: arrays[name] for name in names}
+        readout=pack([arrays[name].astype(np.int64) for name in sums]),
+        counts={name: arrays[name] for name in names},
     )

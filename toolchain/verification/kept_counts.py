@@ -9,6 +9,7 @@ stage above sends before it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,9 +17,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.ir.ann import Output
 from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
+from toolchain.ir.packing import pack
 from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
 from toolchain.verification.ties import Forced
@@ -51,9 +54,13 @@ def level_error(before: Graph, after: Graph) -> float:
 
 def _is_multiple(before: Graph, after: Graph) -> bool:
     """Tell whether the last layers have kept their weights, but for the scale of each row."""
-    scale = np.asarray(after.output.scale, np.float64) / before.output.scale
+    return all(map(functools.partial(_keeps, before, after), before.outputs, after.outputs))
+
+
+def _keeps(before: Graph, after: Graph, old_output: Output, new_output: Output) -> bool:
+    scale = np.asarray(new_output.scale, np.float64) / old_output.scale
     for old, new in zip(
-        before.layers_into(before.output), after.layers_into(after.output), strict=True
+        before.layers_into(old_output), after.layers_into(new_output), strict=True
     ):
         rows = (-1, *(1 for _ in new.weight.shape[1:]))
         step = np.broadcast_to(scale.ravel(), len(new.weight)).reshape(rows)
@@ -104,9 +111,9 @@ def force_counts(
         found.append((theirs.size, int(differs.sum()), difference))
         return theirs
 
-    *_, (_, _, y) = sweep(graph, x, run)
+    outputs = [y for node, _, y in sweep(graph, x, run) if isinstance(node, Output)]
     return Forced(
-        y,
+        pack(outputs),
         sum(size for size, _, _ in found),
         sum(ties for _, ties, _ in found),
         next((difference for *_, difference in found if difference is not None), None),

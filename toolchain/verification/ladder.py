@@ -20,10 +20,12 @@ from toolchain.data import Samples
 from toolchain.engine import ENGINES, Engine, Execution, Program
 from toolchain.errors import CompileError
 from toolchain.frontend import ImportedModel
+from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Value, counts_of, decode, encode, evaluate
+from toolchain.ir.reference import Value, answers_of, counts_of, evaluate
 from toolchain.ir.snn import LmHt, Spiking
 from toolchain.ir.staircase import Staircase, counts_steps
+from toolchain.metrics import heads_of
 from toolchain.report import Rung
 from toolchain.verification.artifact import run_artifact
 from toolchain.verification.comparison import first_count, first_output
@@ -181,7 +183,7 @@ def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
 class _Ladder:
     def __init__(self, route: Route) -> None:
         self.route, self.program = route, route.program
-        self.tail = route.program.graph.output.tail
+        self.heads = heads_of(route.program.graph)
         self.tallies = {name: self._tally(name) for name in RUNGS}
         self.run_source = None
         if route.model is not None and (route.has("onnxruntime") or route.has("imported")):
@@ -209,7 +211,7 @@ class _Ladder:
             elif np.isfinite(error):
                 promise = _WITHIN_A_LEVEL
         why = self.route.absent.get(rung, "")
-        return RungTally(rung, promise, self.tail, tolerance, why=why)
+        return RungTally(rung, promise, self.heads, tolerance, why=why)
 
     def add(self, start: int, chunk: Samples) -> None:
         """Run one chunk through all stages that need no artifact."""
@@ -229,9 +231,9 @@ class _Ladder:
             above, above_counts = y, counts
         if not (self.route.has("count") or self.route.has("step")):
             return
-        inputs = encode(self.program.graph.input, chunk.x).astype(np.int64)
-        counted = ENGINES["count"].run(self.program, inputs, trace=False)
-        y = decode(self.program.graph.output, counted.readout.astype(np.float64))
+        inputs = encode_samples(self.program.graph, chunk.x)
+        counted = ENGINES["count"].run(self.program, inputs, trace=True)
+        y = decode_sums(self.program.graph, counted.readout)
         difference = first_count(counted.counts, above_counts, start)
         self._add("count", y, above, source, chunk, difference)
         if self.step_s < _BUDGET_S and self.route.has("step"):
@@ -298,8 +300,8 @@ class _Ladder:
         began, program = time.monotonic(), self.program
         stepped = ENGINES["step"].run(program, inputs, trace=False)
         self.step_s += time.monotonic() - began
-        above = decode(program.graph.output, counted.readout.astype(np.float64))
-        y = decode(program.graph.output, stepped.readout.astype(np.float64))
+        above = decode_sums(program.graph, counted.readout)
+        y = decode_sums(program.graph, stepped.readout)
         difference = first_count(stepped.counts, counted.counts, start) or first_output(
             stepped.readout, counted.readout
         )
@@ -370,7 +372,7 @@ def decode_of(graph: Graph, x: npt.NDArray[Any]) -> tuple[Floats, Counts]:
         for node in graph
         if isinstance(node, (Spiking, Staircase))
     }
-    return counts_of(values[graph.output.name]), counts
+    return answers_of(graph, values), counts
 
 
 def _chunks(graph: Graph, samples: Samples) -> Iterator[tuple[int, Samples]]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from toolchain.ir.ann import Input, Output
 from toolchain.ir.graph import Graph
+from toolchain.ir.packing import pack
 from toolchain.ir.reference import Floats, Value, counts_of, decode, encode
 from toolchain.ir.staircase import Staircase
 
@@ -26,16 +27,17 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 def quantizers(graph: Graph) -> dict[str, str]:
     """Return the names of ONNX values that hold the steps of quantizers, by their own."""
     found: dict[str, str] = {node.name: node.tensor for node in graph.of_type(Staircase)}
-    found |= {step.name: step.tensor for step in graph.output.tail}
-    if graph.input.encoding is not None:
-        found[graph.input.name] = graph.input.encoding.tensor
+    found |= {step.name: step.tensor for node in graph.outputs for step in node.tail}
+    for entry in graph.inputs:
+        if entry.encoding is not None:
+            found[entry.name] = entry.encoding.tensor
     return {name: tensor for name, tensor in found.items() if tensor}
 
 
 def steps_in(graph: Graph, name: str, value: npt.NDArray[Any]) -> Floats:
     """Return the steps of a quantizer, of the ONNX value ``(samples, *)`` that holds them."""
     rows = value.reshape(len(value), -1).astype(np.float64)
-    for step in graph.output.tail:
+    for step in (step for node in graph.outputs for step in node.tail):
         if step.name == name:
             return np.clip(value - float(step.tensor_zero), step.low, step.high)
     node = graph[name]
@@ -84,12 +86,12 @@ def judgements(
         tolerance: Of a value, as a share of the largest, and at least of a step.
     """
     found = []
-    entry = graph.input
-    if entry.name in sent and entry.encoding is not None:
-        unrounded = dataclasses.replace(entry, encoding=None)
-        steps = encode(unrounded, x) / entry.encoding.scale
-        low, high = float(entry.encoding.low), float(entry.encoding.high)
-        found.append(_judged(entry.name, steps, sent[entry.name], tolerance, low, high))
+    for entry in graph.inputs:
+        if entry.name in sent and entry.encoding is not None:
+            unrounded = dataclasses.replace(entry, encoding=None)
+            steps = encode(unrounded, x) / entry.encoding.scale
+            low, high = float(entry.encoding.low), float(entry.encoding.high)
+            found.append(_judged(entry.name, steps, sent[entry.name], tolerance, low, high))
     for node in graph.of_type(Staircase):
         if node.name in sent:
             steps = counts_of(values[node.inputs[0]])
@@ -104,13 +106,14 @@ def judgements(
                     rounds_down=node.rounds_down,
                 )
             )
-    for position, step in enumerate(graph.output.tail):
-        if step.name in sent:
-            before = dataclasses.replace(graph.output, tail=graph.output.tail[:position])
-            steps = decode(before, counts_of(values[graph.output.inputs[0]]))
-            found.append(
-                _judged(step.name, steps, sent[step.name], tolerance, step.low, step.high)
-            )
+    for output in graph.outputs:
+        for position, step in enumerate(output.tail):
+            if step.name in sent:
+                before = dataclasses.replace(output, tail=output.tail[:position])
+                steps = decode(before, counts_of(values[output.inputs[0]]))
+                found.append(
+                    _judged(step.name, steps, sent[step.name], tolerance, step.low, step.high)
+                )
     return found
 
 
@@ -144,11 +147,14 @@ def first_step(judged: Judgement, first_sample: int) -> str:
 
 
 def outputs(graph: Graph, values: Mapping[str, Value], sent: Mapping[str, Value]) -> Floats:
-    """Return the outputs, where the host rounds as the source does."""
-    for position, step in enumerate(graph.output.tail):
+    """Return the answers, where the host rounds as the source does."""
+    return pack([_answer(node, values, sent) for node in graph.outputs])
+
+
+def _answer(node: Output, values: Mapping[str, Value], sent: Mapping[str, Value]) -> Floats:
+    for position, step in enumerate(node.tail):
         if step.name in sent:
             steps = counts_of(sent[step.name])
-            rest = graph.output.tail[position + 1 :]
-            after = Output(name="", shape=steps.shape[1:], tail=rest)
+            after = Output(name="", shape=steps.shape[1:], tail=node.tail[position + 1 :])
             return decode(after, steps)
-    return counts_of(values[graph.output.name])
+    return counts_of(values[node.name])

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Value, Windows, counts_of, evaluate
+from toolchain.ir.reference import Value, Windows, answers_of, counts_of, evaluate
 from toolchain.ir.snn import LmHt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -90,9 +90,7 @@ def uniform_residue(graph: Graph, x: npt.NDArray[Any]) -> Residue:
                 cumulative=_share(cumulative, wanted, node),
             )
         )
-    outputs = (
-        counts_of(values[graph.output.name]) for values in (exact, evaluate(graph, x, changed))
-    )
+    outputs = (answers_of(graph, values) for values in (exact, evaluate(graph, x, changed)))
     before, after = (y.reshape(len(x), -1).argmax(axis=1) for y in outputs)
     return Residue(tuple(layers), float(np.mean(before != after)))
 

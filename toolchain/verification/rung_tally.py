@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.ir.ann import HostOp
-from toolchain.metrics import accuracy, agreement
+from toolchain.metrics import Head, accuracy, agreement
 from toolchain.report import Rung, Status
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -22,7 +21,7 @@ class RungTally:
     Attributes:
         rung: Its name.
         promise: Against the rung above it.
-        tail: What the host does to the outputs, for the answers.
+        heads: Outputs of the model, for the answers.
         tolerance: Largest relative error allowed; `None` if the error is not bounded.
         why: What there is to say about its status otherwise.
         failure: Why it could not finish; empty if it did.
@@ -30,7 +29,7 @@ class RungTally:
 
     rung: str
     promise: str
-    tail: tuple[HostOp, ...] = ()
+    heads: tuple[Head, ...] = ()
     tolerance: float | None = None
     why: str = ""
     failure: str = ""
@@ -67,10 +66,10 @@ class RungTally:
         self.samples += len(y)
         if source is not None:
             self.sourced += len(y)
-            self.agreeing += agreement(y, source, self.tail) * len(y)
+            self.agreeing += agreement(y, source, self.heads) * len(y)
         self.is_labelled = self.is_labelled and labels is not None
         if labels is not None:
-            self.right += accuracy(y, labels, self.tail) * len(y)
+            self.right += accuracy(y, labels, self.heads) * len(y)
         if above is not None:
             off = above - (y if promised is None else promised)
             self.compared += len(y)

@@ -14,6 +14,7 @@ from toolchain.calibration import session
 from toolchain.errors import ImportModelError
 from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
+from toolchain.ir.packing import pack
 from toolchain.ir.reference import Value, Windows
 from toolchain.ir.snn import LmHt
 from toolchain.verification.quantizers import quantizers, steps_in
@@ -31,8 +32,7 @@ def source_runner(model: ImportedModel) -> Callable[[Array], Floats]:
     runner = _Source(model, model.model_bytes)
 
     def run(x: Array) -> Floats:
-        (y,) = runner.run(x, [model.output_name])
-        return y.astype(np.float64)
+        return _packed(runner.run(x, model.output_names))
 
     return run
 
@@ -56,9 +56,9 @@ def spike_source(
     neurons = [node for node in graph.of_type(LmHt) if node.tensor]
     stairs = quantizers(graph)
     tensors = dict.fromkeys([*(node.tensor for node in neurons), *stairs.values()])
-    wanted = [tensor for tensor in tensors if tensor != model.output_name]
+    wanted = [tensor for tensor in tensors if tensor not in model.output_names]
     source = _Source(model, _returning(model, wanted))
-    names = [model.output_name, *wanted]
+    names = [*model.output_names, *wanted]
 
     def run(x: Array) -> tuple[Floats, Mapping[str, Value]]:
         values = dict(zip(names, source.run(x, names), strict=True))
@@ -68,9 +68,13 @@ def spike_source(
         }
         for name, tensor in stairs.items():
             sent[name] = steps_in(graph, name, values[tensor])
-        return values[model.output_name].astype(np.float64), sent
+        return _packed([values[name] for name in model.output_names]), sent
 
     return run
+
+
+def _packed(outputs: Sequence[Array]) -> Floats:
+    return pack([y.astype(np.float64) for y in outputs])
 
 
 def _returning(model: ImportedModel, values: Sequence[str]) -> bytes:
@@ -99,10 +103,10 @@ class _Source:
 
     def run(self, x: Array, names: Sequence[str]) -> list[Array]:
         """Return values ``(samples, ...)``, or ``(samples * windows, ...)`` of neurons."""
-        model, given = self.model, x.astype(self.model.input_dtype)
-        batches = np.split(given, len(given)) if model.has_fixed_batch else [given]
+        model = self.model
+        batches = np.split(x, len(x)) if model.has_fixed_batch else [x]
         try:
-            results = [self.runner.run(list(names), {model.input_name: b}) for b in batches]
+            results = [self.runner.run(list(names), model.feeds(batch)) for batch in batches]
         except Exception as error:
             raise self._cannot_run(error) from error
         return [np.concatenate(values) for values in zip(*results, strict=True)]

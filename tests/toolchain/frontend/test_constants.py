@@ -74,7 +74,7 @@ def test_part_of_a_shape_and_the_number_of_elements_are_constants():
     )
 
     assert model.graph.constants == ("part", "size", "one", "first", "target")
-    assert model.output_shape == (2, 6)
+    assert model.graph.shapes[model.graph.output.name] == (2, 6)
 
 
 def test_weights_computed_from_weights_are_folded():

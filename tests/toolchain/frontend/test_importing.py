@@ -63,12 +63,15 @@ def test_what_is_needed_to_run_the_model_beside_the_graph():
         w=small_integers(6, 4),
     )
 
-    assert (model.input_name, model.input_dtype, model.input_shape) == (
+    assert (model.graph.input.tensor, model.graph.input.dtype, model.input_shape) == (
         "picture",
         "float32",
         (2, 3),
     )
-    assert (model.output_name, model.output_shape) == ("scores", (4,))
+    assert (model.graph.output.tensor, model.graph.shapes[model.graph.output.name]) == (
+        "scores",
+        (4,),
+    )
     assert not model.has_fixed_batch
     assert model.graph.phase is Phase.IMPORT
     assert model.graph.output.tensor == "scores"
@@ -93,7 +96,7 @@ def test_weights_that_are_inputs_too_are_weights():
 
     imported = import_proto(model)
 
-    assert imported.input_name == "x"
+    assert imported.graph.input.tensor == "x"
     check_against_onnxruntime(imported, small_integers(2, 3))
 
 
@@ -155,13 +158,35 @@ def test_an_input_without_axes_is_refused():
     assert refused("net (float[N] x) => (float[N] y) { y = Relu (x) }").node == "x"
 
 
-def test_two_inputs_are_refused():
-    error = refused("net (float[N, 3] a, float[N, 3] b) => (float[N, 3] y) { y = Add (a, b) }")
+def test_of_two_inputs_a_sample_holds_both():
+    model = import_text(
+        "net (float[N, 3] a, int32[N, 2, 2] b) => (float[N, 7] y) "
+        "{ c = Cast <to = 1> (b) d = Flatten (c) y = Concat <axis = 1> (a, d) }"
+    )
+
+    assert model.input_shape == (7,)
+    check_against_onnxruntime(model, small_integers(4, 7))
+
+
+def test_an_input_that_nothing_reads_is_refused():
+    error = refused("net (float[N, 3] a, float[N, 3] b) => (float[N, 3] y) { y = Relu (a) }")
 
     assert str(error) == (
-        "import at 'b': is a second input of the network, besides 'a'; one is supported\n"
-        "  hint: make it a constant, or concatenate the inputs outside the network"
+        "import at 'b': is one of 2 inputs, and nothing is computed from it\n"
+        "  hint: remove the input, with onnx.utils.extract_model for instance"
     )
+
+
+def test_windows_of_one_of_two_inputs_are_refused():
+    with pytest.raises(UnsupportedOpError, match="says that one of 2 inputs has windows"):
+        import_text(
+            """net (float[N, 3] a, float[N, 2, 3] b) => (float[N, 3] y) {
+                c = ai.snn_compile.FoldWindows <windows = 2> (b)
+                d = Add (a, c)
+                e = ai.snn_compile.MultiThreshold <windows = 2> (d)
+                y = ai.snn_compile.AverageWindows <windows = 2> (e)
+            }"""
+        )
 
 
 def test_a_model_without_input_is_refused():
@@ -218,7 +243,7 @@ def test_half_precision_models_are_imported():
         w=small_integers(4, 3).astype(np.float16),
     )
 
-    assert model.input_dtype == "float16"
+    assert model.graph.input.dtype == "float16"
     check_against_onnxruntime(model, small_integers(2, 4))
 
 

@@ -80,7 +80,7 @@ def test_one_spatial_axis_is_horizontal_from_the_input_on():
     assert model.graph.input.shape == (2, 1, 9)
     assert model.graph.input.source_shape == (2, 9)
     assert model.graph.shapes["conv"] == (3, 1, 4)
-    assert model.output_shape == (3, 4)
+    assert model.graph.shapes[model.graph.output.name] == (3, 4)
     assert not model.graph.of_type(Rearrange)
 
 

@@ -53,7 +53,7 @@ def test_matmul_is_a_dense_layer_for_a_flat_sample(shape):
     )
 
     assert model.graph.of_type(Dense)[0].weight.shape == (5, 6)
-    assert model.output_shape == (*shape[:-1], 5)
+    assert model.graph.shapes[model.graph.output.name] == (*shape[:-1], 5)
     check_against_onnxruntime(model, small_integers(3, *shape))
 
 

@@ -41,7 +41,7 @@ def test_integers_may_enter_and_be_cast_to_floats(dtype):
         k=small_integers(2, 1, 2, 2),
     )
 
-    assert model.input_dtype == dtype
+    assert model.graph.input.dtype == dtype
     check_against_onnxruntime(model, np.abs(small_integers(2, 4, 4, 1)))
 
 

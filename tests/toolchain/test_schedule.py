@@ -167,14 +167,15 @@ def test_a_skip_lengthens_the_period_by_what_it_passes():
     assert (circuit.period, circuit.latency) == (3 * 5, 4 * 5 + 2)
 
 
-def test_windows_are_gathered_and_fired_one_after_the_other():
+@pytest.mark.parametrize(("above", "lag"), [(0, 1), (1, 2), (2, 3)])
+def test_windows_are_gathered_and_fired_one_after_the_other(above, lag):
     """A layer holds its three windows from the first spike of the one before to its last."""
     neurons = [
         LmHt(
             name=f"n{k}",
             levels=2,
             threshold=1.0,
-            mixing=np.tril(np.ones((3, 3))),
+            mixing=np.tril(np.ones((3, 3)), above),
             retention=0.5,
         )
         for k in range(3)
@@ -183,7 +184,8 @@ def test_windows_are_gathered_and_fired_one_after_the_other():
 
     circuit = circuit_of(chain((5,), *layers, dense("last", 3, 5)), 1, schedule=PIPELINED)
 
-    assert (circuit.period, circuit.latency) == (4 * 2, (3 + 2) * 2 + 2)
+    assert circuit.period == (3 + lag) * 2
+    assert circuit.latency == (3 + 2 * lag) * 2 + 2
 
 
 def test_a_population_forgets_when_the_first_spike_of_the_next_sample_arrives():

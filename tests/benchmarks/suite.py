@@ -18,6 +18,7 @@ GROWN = ("0.08", "0.25", "0.5", "1", "2")
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "throughput": ("throughput.py",),
+    "stock": ("throughput.py", "--without-openvino", "--time-steps"),
     "growth": ("growth.py",),
     "memory": ("memory.py",),
     "lava": ("against_lava.py",),

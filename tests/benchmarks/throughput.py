@@ -3,8 +3,9 @@
     python tests/benchmarks/throughput.py [--networks vgg16 ...] [--json FILE] [--page]
 
 One process holds all contenders of a comparison and gives each a turn in every round
-(`contest`). ``--page`` rewrites the section of ``docs/benchmarks.md``. What is not installed is
-left out and named: OpenVINO, and the simulators on torch (`peers`), which need
+(`contest`). ``--page`` rewrites the section of ``docs/benchmarks.md``, or with
+``--without-openvino`` that of stock onnxruntime. What is not installed is left out and named:
+OpenVINO, and the simulators on torch (`peers`), which need
 
     pip install torch spikingjelly snntorch norse sinabs
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ BATCHES = (64, 1)
 def main() -> None:
     arguments = read_arguments()
     restrict_to(arguments.threads)
+    if arguments.without_openvino:
+        sys.modules["openvino"] = None  # type: ignore[assignment]
     from goals import HEAD
     from page import rewrite
 
@@ -43,7 +47,8 @@ def main() -> None:
     if arguments.page:
         tables = "\n".join(f"{one['title']}\n\n{one['table']}" for one in found)
         text = HEAD + "\n".join(goals) + f"\n\n{tables}"
-        rewrite("throughput", f"{machine}\n\n{text}")
+        section = "stock" if arguments.without_openvino else "throughput"
+        rewrite(section, f"{machine}\n\n{text}")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -53,6 +58,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--levels", type=int, default=15, help="of the count engine")
     parser.add_argument("--time-steps", nargs="*", type=int, default=[8, 32])
+    parser.add_argument(
+        "--without-openvino", action="store_true", help="as if it were not there"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--turn", type=float, default=0.4, help="least seconds of a turn")

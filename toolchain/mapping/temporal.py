@@ -18,7 +18,7 @@ after each spike, before the next comparison. A constant source sets and gates i
 
 Constants are spread over digits to the base 128, each a payload with a weight of 8 bits.
 Everything is zeroed at the first step of the next sample, one step after the last
-self-inhibition has arrived.
+self-inhibition has arrived. `toolchain.schedule` makes samples overlap in such a circuit.
 """
 
 from __future__ import annotations

@@ -235,8 +235,8 @@ def test_samples_that_overlap_are_refused(tmp_path):
 
     assert str(error.value) == (
         "emit at 'chain': takes a sample every 8 steps, and each for 10, so that populations "
-        "are reset at different times; the stock netx reader resets each one step after the one "
-        "before it\n"
+        "are reset at different times; the stock netx reader resets each one step after the "
+        "one before it\n"
         "  hint: compile with --schedule sequential; or write the format 'lava' instead: "
         "--format lava"
     )

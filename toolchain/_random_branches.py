@@ -229,15 +229,16 @@ class BranchWriter:
         self.shapes[name] = node.output_shape(*(self.shapes[i] for i in node.inputs))
         return name
 
-    def used(self, output: Output) -> Graph:
-        """Return the graph of what the output depends on."""
-        read = set(output.inputs)
+    def used(self, *outputs: Output) -> Graph:
+        """Return the graph of all inputs, and of what the outputs depend on."""
+        read = {source for output in outputs for source in output.inputs}
+        read.update(node.name for node in self.nodes.values() if isinstance(node, Input))
         for node in reversed(self.nodes.values()):
             if node.name in read:
                 read.update(node.inputs)
         nodes = [node for node in self.nodes.values() if node.name in read]
-        names = tuple(node.name for node in nodes[1:])
-        return Graph("branches", (*nodes, output), names)
+        names = tuple(node.name for node in nodes if not isinstance(node, Input))
+        return Graph("branches", (*nodes, *outputs), names)
 
     def weight(self, shape: Shape) -> Array:
         """Draw weights ``(out, ...)``."""

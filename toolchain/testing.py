@@ -22,9 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain._random_branches import BranchWriter
+from toolchain._random_ends import EndsWriter
 from toolchain._random_networks import WindowsWriter, Writer
 from toolchain.calibration import calibrate
 from toolchain.ir.ann import Dense, Input, Output
+from toolchain.ir.ends import sample_shape
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.node import Node, Shape
@@ -102,20 +104,29 @@ def random_branches(random: Random, *, is_whole: bool = False) -> Graph:
     return BranchWriter(random, is_whole).network()
 
 
+def random_ends(random: Random, *, is_whole: bool = False) -> Graph:
+    """Return a small imported network with branches and several inputs and outputs.
+
+    Args:
+        random: Source of all choices.
+        is_whole: As for `random_network`.
+    """
+    return EndsWriter(random, is_whole).network()
+
+
 def random_samples(
     graph: Graph, random: Random, count: int, *, is_whole: bool = False
 ) -> npt.NDArray[Any]:
-    """Return samples ``(count, *source_shape)``: pixels, fractions of 255, or signed floats.
+    """Return samples ``(count, *sample shape)``: pixels, fractions of 255, or signed floats.
 
     Args:
-        graph: Whose input they are for; an axis of windows, if it has them, comes second.
+        graph: They are for.
         random: Source of all choices.
         count: Number of samples.
         is_whole: Whether they are integers of both signs instead.
     """
     numbers = np.random.default_rng(random.getrandbits(32))
-    windows = (graph.input.windows,) if graph.input.windows > 1 else ()
-    shape = (count, *windows, *graph.input.source_shape)
+    shape = (count, *sample_shape(graph))
     if is_whole:
         return numbers.integers(-4, 5, shape)
     kind = random.choice(("signed", "pixels", "fractions"))

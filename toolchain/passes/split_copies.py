@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from toolchain.ir.ann import Affine, Conv, Rearrange
+from toolchain.ir.ann import Affine, Rearrange
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.passes.compose_skip import is_skip
@@ -28,4 +28,4 @@ def split_copies(graph: Graph, _: Context) -> Graph:
 
 
 def _is_free(node: Node) -> bool:
-    return isinstance(node, (Affine, Rearrange)) or (isinstance(node, Conv) and is_skip(node))
+    return isinstance(node, (Affine, Rearrange)) or is_skip(node)

@@ -258,7 +258,7 @@ def _require_samples_apart(call: Call, name: str, shape: Shape | None) -> None:
     Args:
         call: That computes it.
         name: Of the value.
-        shape: For `SAMPLES` samples; ``()`` if they cannot be computed, `None` if it is not known.
+        shape: For `SAMPLES` samples; ``()`` if it cannot be computed, `None` if not known.
     """
     wanted = (SAMPLES, *call.output_shapes[list(call.node.output).index(name)])
     found = f"makes {shape}" if shape else "makes nothing"
@@ -266,7 +266,7 @@ def _require_samples_apart(call: Call, name: str, shape: Shape | None) -> None:
         shape is None or shape == wanted,
         f"{found} of a batch of {SAMPLES} samples, and not {wanted}; each must be treated for "
         "itself",
-        "export the model with a first axis of length 1 if it takes one sample at a time",
+        "export the model with a first axis of length 1 if it takes one at a time",
     )
 
 

@@ -21,7 +21,7 @@ def resized(attributes, factors=(), sizes=(), *, shape=SHAPE, opset=19):
     given = {"z": np.array([1, shape[0], *sizes])} if sizes else {}
     given = given or {"f": np.array([1, 1, *factors], np.float32)}
     return import_text(
-        f"net (float[N, {old}] x) => (float[N, {new}] y) {{ [op] y = "
+        f"net (float[{1 if sizes else 'N'}, {old}] x) => (float[M, {new}] y) {{ [op] y = "
         f"Resize <{attributes}> (x, , {', z' if sizes else 'f'}) }}",
         opset=opset,
         **given,

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from toolchain.build_folder import REPORT, WRITTEN_BY, digest_of, read_report
-from toolchain.data import Samples, require_shape
+from toolchain.data import Samples, load_samples, require_shape
 from toolchain.engine import ENGINES, Program
 from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend.model_file import read_model
 from toolchain.ir.archive import load_archive, save_archive
-from toolchain.ir.ends import encode_samples, sample_shape
+from toolchain.ir.ends import encode_samples, input_parts, sample_shape
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.verify import verify_phase
@@ -35,7 +35,14 @@ from toolchain.schedule import AUTO, scheduled
 from toolchain.target import FORMATS, TARGETS
 from toolchain.verification.comparison import first_spike
 from toolchain.verification.content import first_file_difference
-from toolchain.verification.ladder import IMPORT_TOLERANCE, RUNGS, Route, Stages, climb
+from toolchain.verification.ladder import (
+    APPROXIMATED,
+    IMPORT_TOLERANCE,
+    RUNGS,
+    Route,
+    Stages,
+    climb,
+)
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -81,7 +88,7 @@ class BuildVerification:
 
 def verify_build(
     folder: Path,
-    samples: Samples | None,
+    samples: Samples | Path | None,
     *,
     rungs: tuple[str, ...] | None = None,
     tolerance: float = IMPORT_TOLERANCE,
@@ -92,7 +99,7 @@ def verify_build(
 
     Args:
         folder: Of the build; nothing in it is changed.
-        samples: To run; `None` looks at the files alone.
+        samples: To run, or an npz file of them; `None` looks at the files alone.
         rungs: Names of those to run; `None` runs all.
         tolerance: Largest error of the imported network, relative to its largest output.
         model: The source model; `None` takes the path that the build has noted.
@@ -104,8 +111,12 @@ def verify_build(
     """
     build = _Build(folder, model)
     build.require_known(rungs)
-    if samples is not None:
-        require_shape(samples, sample_shape(build.program.graph))
+    graph = build.program.graph
+    if isinstance(samples, Path):
+        shape, parts = sample_shape(graph), input_parts(graph)
+        samples = load_samples(samples, shape, parts, labelled=None)
+    elif samples is not None:
+        require_shape(samples, sample_shape(graph))
     with tempfile.TemporaryDirectory() as made:
         files = build.look_at_files(Path(made))
         if samples is None:
@@ -138,7 +149,7 @@ class _Build:
         self.why_not_mapped = ""
 
     def require_known(self, rungs: tuple[str, ...] | None) -> None:
-        known = (*RUNGS, *(name for name in ENGINES if ENGINES[name].artifact))
+        known = (*RUNGS, APPROXIMATED, *(name for name in ENGINES if ENGINES[name].artifact))
         for rung in rungs or ():
             if rung not in known:
                 raise UnknownNameError(f"no rung is called {rung!r}; known: {', '.join(known)}")
@@ -252,7 +263,7 @@ class _Build:
         """
         save_archive(stages.program.graph, made / GRAPH_FILE)
         where = first_file_difference(self.folder / GRAPH_FILE, made / GRAPH_FILE)
-        graphs = {"imported": stages.prepared}
+        graphs = stages.analogue
         if where is None:
             graphs |= {"converted": stages.converted, "lowered": stages.lowered}
             return dataclasses.replace(route, model=stages.model, graphs=graphs)

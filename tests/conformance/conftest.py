@@ -12,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from toolchain.engine import ENGINES, Program
 from toolchain.frontend.importing import import_model
 from toolchain.ir.counts import sweep
-from toolchain.ir.reference import counts_of, encode, evaluate, run
+from toolchain.ir.ends import encode_samples
+from toolchain.ir.packing import pack
+from toolchain.ir.reference import counts_of, evaluate, run
 from toolchain.ir.snn import Spiking
 from toolchain.ir.verify import verify
 from toolchain.target import TARGETS
@@ -31,11 +33,13 @@ class Writer:
         self.random = np.random.default_rng(seed)
         self.nodes, self.weights, self.inputs, self.sizes = [], [], [], {}
 
-    def input(self, *shape):
-        """Declare the input, with a dynamic batch axis."""
-        self.inputs.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape]))
-        self.sizes["x"] = shape[0]
-        return "x"
+    def input(self, *shape, name="x"):
+        """Declare an input, with a dynamic batch axis."""
+        self.inputs.append(
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
+        )
+        self.sizes[name] = shape[0]
+        return name
 
     def node(self, op, *inputs, outputs=1, channels=None, **attributes):
         """Add a node; it keeps the number of channels unless told otherwise."""
@@ -131,10 +135,11 @@ class Writer:
         """Reshape to constant sizes."""
         return self.node("Reshape", x, self.constant(*shape), channels=abs(shape[1]))
 
-    def model(self, output):
+    def model(self, *outputs):
         """Return the model, checked by onnx."""
         graph = helper.make_graph(self.nodes, "net", self.inputs, [], self.weights)
-        graph.output.add(name=output)
+        for output in outputs:
+            graph.output.add(name=output)
         opset = helper.make_opsetid("", self.opset)
         made = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
         made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
@@ -196,10 +201,10 @@ def require_same_counts(stages, x):
         np.testing.assert_array_equal(counts, counts_of(converted[node.name]))
         assert counts.any(), f"{node.name} is silent"
     counted = {node.name: value for node, _, value in sweep(stages.quantized, x)}
-    inputs = encode(stages.quantized.input, x).astype(np.int64)
+    inputs = encode_samples(stages.quantized, x)
     program = Program(stages.quantized, stages.circuit)
     stepped = ENGINES["step"].run(program, inputs, trace=False)
     for node in stages.quantized.of_type(Spiking):
         np.testing.assert_array_equal(stepped.counts[node.name], counted[node.name])
-    readout = counted[stages.quantized.output.inputs[0]]
+    readout = pack([counted[node.inputs[0]] for node in stages.quantized.outputs])
     np.testing.assert_array_equal(stepped.readout, readout)

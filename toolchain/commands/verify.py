@@ -61,16 +61,12 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Verify, print what was found and return the exit code."""
     from toolchain.build_verification import verify_build
-    from toolchain.data import load_samples
     from toolchain.verification.ladder import IMPORT_TOLERANCE
 
-    samples = None
-    if arguments.data is not None:
-        samples = load_samples(arguments.data, None, labelled=None)
     with progress_shown(is_quiet=arguments.json) as progress:
         found = verify_build(
             arguments.build,
-            samples,
+            arguments.data,
             rungs=arguments.rungs,
             tolerance=arguments.tolerance or IMPORT_TOLERANCE,
             model=arguments.model,

@@ -140,11 +140,7 @@ def _later(circuit: Circuit, source: Source, begins: Mapping[str, int]) -> Sourc
     for step, values in source.events:
         at = step or begins[target] - 1
         events[at] = events[at] + values if at in events else values
-    return dataclasses.replace(source, events=tuple(sorted(events.items(), key=_step)))
-
-
-def _step(event: tuple[int, IntArray]) -> int:
-    return event[0]
+    return dataclasses.replace(source, events=tuple(sorted(events.items())))
 
 
 def _timed(population: Population, period: int, begin: int) -> Population:

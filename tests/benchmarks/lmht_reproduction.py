@@ -35,10 +35,11 @@ import torch
 from toolchain.training.checkpoint import load_checkpoint
 from toolchain.training.datasets import Dataset, load_dataset
 from toolchain.training.hybrid import convert_to_neurons
-from toolchain.training.loop import BEST, Part, accuracy, evaluate, train
+from toolchain.training.loop import BEST, accuracy, evaluate, train
 from toolchain.training.monitor import count_operations
 from toolchain.training.network import Network
 from toolchain.training.recipe import Recipe, recipe_of
+from toolchain.training.samples import Part
 
 VALIDATION = 2_000
 COUNTED = 200

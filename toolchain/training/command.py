@@ -91,14 +91,17 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _metrics(trained: Trained) -> dict[str, Any]:
+    from toolchain.training._torch import torch
     from toolchain.training.loop import accuracy, evaluate
     from toolchain.training.monitor import count_operations
+    from toolchain.training.samples import typical
 
-    logits = evaluate(trained.network, trained.test)
-    counted = trained.test.x[:_COUNTED_SAMPLES].float()
+    test = trained.test
+    logits = evaluate(trained.network, test)
+    counted = test.batch(torch.tensor(typical(test.y.cpu().numpy(), _COUNTED_SAMPLES)))[0]
     return {
-        "test_accuracy": accuracy(logits, trained.test.y),
-        "test_samples": len(trained.test.x),
+        "test_accuracy": accuracy(logits, test.y),
+        "test_samples": len(test),
         "best_epoch": int(trained.best["epoch"]),
         "validation_accuracy": trained.best["validation_accuracy"],
         "operations_per_sample": count_operations(trained.network, counted).as_dict(),
@@ -112,16 +115,17 @@ def _write(
     import numpy as np
 
     from toolchain.training.export import export_network
+    from toolchain.training.samples import typical
 
     folder = arguments.output
     if arguments.recipe.resolve() != (folder / RECIPE).resolve():
         shutil.copyfile(arguments.recipe, folder / RECIPE)
     export_network(trained.network, folder / MODEL)
-    few = slice(_CALIBRATION_SAMPLES)
+    few = typical(dataset.train_y, _CALIBRATION_SAMPLES)
     np.savez_compressed(
         folder / "calibration.npz", x=dataset.train_x[few], y=dataset.train_y[few]
     )
-    some = slice(_TEST_SAMPLES)
+    some = typical(dataset.test_y, _TEST_SAMPLES)
     np.savez_compressed(folder / "test.npz", x=dataset.test_x[some], y=dataset.test_y[some])
     text = json.dumps(metrics, indent=2, allow_nan=False)
     (folder / METRICS).write_text(text + "\n", encoding="utf-8")

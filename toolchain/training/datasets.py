@@ -1,7 +1,8 @@
 """Data sets from files that the user has: nothing is downloaded, and nothing is unpickled.
 
 Images stay bytes, 0 to 255, channels first. A network reads them as they are and divides by
-255 itself, so that what is deployed reads pixels.
+255 itself, so that what is deployed reads pixels. Those of ``images`` and ``shards`` stay in
+their files, too, and are read a batch at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy.typing as npt
 from toolchain.data import load_samples
 from toolchain.errors import InputDataError
 from toolchain.training.events import load_cifar10_dvs
+from toolchain.training.image_files import find_images
 from toolchain.training.recipe import DataTable
+from toolchain.training.shard_files import find_shards
 
 Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -33,7 +36,8 @@ class Dataset:
     """Samples and labels.
 
     Attributes:
-        train_x: ``(samples, *shape)``, or ``(samples, windows, *shape)``.
+        train_x: ``(samples, *shape)``, or ``(samples, windows, *shape)``: an array, or
+            `samples.Streamed`.
         train_y: Labels from 0.
         test_x: As ``train_x``.
         test_y: Labels.
@@ -41,9 +45,9 @@ class Dataset:
         input_scale: Factor that brings samples to about 1.
     """
 
-    train_x: Array
+    train_x: Any
     train_y: Labels
-    test_x: Array
+    test_x: Any
     test_y: Labels
     has_window_axis: bool = False
     input_scale: float = 1.0
@@ -56,7 +60,7 @@ class Dataset:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of a sample without its window axis."""
-        return self.train_x.shape[2 if self.has_window_axis else 1 :]
+        return tuple(self.train_x.shape[2 if self.has_window_axis else 1 :])
 
 
 def load_dataset(table: DataTable) -> Dataset:
@@ -64,14 +68,15 @@ def load_dataset(table: DataTable) -> Dataset:
 
     Raises:
         InputDataError: A file is missing or is not what it should be; it is named.
+        MissingDependencyError: A package that decodes its files is not installed.
     """
     path = Path(table.path)
     if table.source == "npz":
         return _npz(path, Path(table.test), has_window_axis=table.window_axis)
-    if not path.is_dir():
-        raise InputDataError(
-            "there is no such folder", node=str(path), hint="name it in data.path of the recipe"
-        )
+    _require_folder(path, "path")
+    if table.source in ("images", "shards"):
+        _require_folder(Path(table.test), "test")
+        return _streamed(path, Path(table.test), table)
     if table.source in ("mnist", "fashion-mnist"):
         return Dataset(*_idx(path, "train"), *_idx(path, "t10k"), input_scale=1 / 255)
     if table.source == "cifar10-dvs":
@@ -80,25 +85,49 @@ def load_dataset(table: DataTable) -> Dataset:
     return _cifar(path, table.source)
 
 
+def _require_folder(path: Path, key: str) -> None:
+    if not path.is_dir():
+        raise InputDataError(
+            "there is no such folder",
+            node=str(path),
+            hint=f"name it in data.{key} of the recipe",
+        )
+
+
+def _streamed(train: Path, test: Path, table: DataTable) -> Dataset:
+    if table.source == "images":
+        train_x, train_y, names = find_images(train, table.size)
+        test_x, test_y, _ = find_images(test, table.size, names)
+        return Dataset(train_x, train_y, test_x, test_y, input_scale=1 / 255)
+    parts = (*find_shards(train), *find_shards(test))
+    return _matching(parts, train, test, has_window_axis=table.window_axis)
+
+
 def _npz(train: Path, test: Path, *, has_window_axis: bool) -> Dataset:
     parts: list[Any] = []
     for path in (train, test):
         samples = load_samples(path, None, labelled=True)
-        _require_axes(samples.x, path, has_window_axis)
         y = samples.y if samples.y is not None else np.zeros(0, np.int64)
         if y.ndim != 1 or y.min() < 0:
             raise InputDataError(
                 "labels 'y' must be one number from 0 for each sample", node=str(path)
             )
         parts += [samples.x, y]
-    if parts[0].shape[1:] != parts[2].shape[1:]:
+    return _matching(parts, train, test, has_window_axis=has_window_axis)
+
+
+def _matching(parts: Any, train: Path, test: Path, *, has_window_axis: bool) -> Dataset:
+    """Return the data set of samples and labels, if those to train and to test on fit."""
+    train_x, train_y, test_x, test_y = parts
+    _require_axes(train_x, train, has_window_axis)
+    _require_axes(test_x, test, has_window_axis)
+    if train_x.shape[1:] != test_x.shape[1:]:
         raise InputDataError(
-            f"holds samples of shape {parts[2].shape[1:]}; those to train on have "
-            f"{parts[0].shape[1:]}",
+            f"holds samples of shape {test_x.shape[1:]}; those to train on have "
+            f"{train_x.shape[1:]}",
             node=str(test),
         )
-    scale = 1 / 255 if parts[0].dtype == np.uint8 else 1.0
-    train_x, train_y, test_x, test_y = parts
+    scale = 1 / 255 if train_x.dtype == np.uint8 else 1.0
     return Dataset(
         train_x,
         train_y,
@@ -109,8 +138,8 @@ def _npz(train: Path, test: Path, *, has_window_axis: bool) -> Dataset:
     )
 
 
-def _require_axes(x: Array, path: Path, has_window_axis: bool) -> None:
-    if x.ndim < (3 if has_window_axis else 2):
+def _require_axes(x: Any, path: Path, has_window_axis: bool) -> None:
+    if len(x.shape) < (3 if has_window_axis else 2):
         raise InputDataError(
             f"'x' has shape {x.shape}; samples have an axis of their own"
             + (", and one for the windows before it" if has_window_axis else ""),

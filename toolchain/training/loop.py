@@ -22,7 +22,7 @@ import numpy as np
 from toolchain.errors import InputDataError, OutputFolderError, TrainingError
 from toolchain.training._torch import functional, torch
 from toolchain.training.assembly import assemble_network
-from toolchain.training.augmentation import augmented
+from toolchain.training.augmentation import augmented, require_augmentable
 from toolchain.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -32,6 +32,7 @@ from toolchain.training.checkpoint import (
 from toolchain.training.datasets import Dataset
 from toolchain.training.network import Network
 from toolchain.training.recipe import Recipe
+from toolchain.training.samples import Part, part_of
 
 LAST, BEST = "last.pt", "best.pt"
 """Names of the checkpoints of a run."""
@@ -41,20 +42,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 _EPOCHS_PER_SEED = 1_000_003
 _CALIBRATION = 512
-_EVALUATION_BATCH = 500
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Samples to train on, or to measure with.
-
-    Attributes:
-        x: ``(samples, ...)`` on the device, as they come from the file.
-        y: Labels on the device.
-    """
-
-    x: Any
-    y: Any
+_EVALUATION_BATCH, _EVALUATION_VALUES = 500, 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +96,12 @@ def train(
 def evaluate(network: Network, part: Part, progress: Progress = lambda *_: None) -> Any:
     """Return the logits of all samples."""
     network.eval()
-    logits = []
+    size = max(1, min(_EVALUATION_BATCH, _EVALUATION_VALUES // math.prod(part.x.shape[1:])))
+    logits: list[Any] = []
     with torch.no_grad():
-        for start in range(0, len(part.x), _EVALUATION_BATCH):
-            logits.append(network(part.x[start : start + _EVALUATION_BATCH].float()))
-            progress("evaluate", min(start + _EVALUATION_BATCH, len(part.x)), len(part.x))
+        for x, _ in part.batches(torch.arange(len(part)).split(size)):
+            logits.append(network(x))
+            progress("evaluate", min(len(logits) * size, len(part)), len(part))
     return torch.cat(logits)
 
 
@@ -130,8 +119,14 @@ class _Run:
         if self.options.threads:
             torch.set_num_threads(self.options.threads)
         self.dataset = dataset
+        require_augmentable(
+            recipe.data.augment,
+            dataset.sample_shape,
+            has_bytes=dataset.train_x.dtype == np.uint8,
+            has_windows=dataset.has_window_axis,
+        )
         self.train, self.validation = self._split(dataset)
-        self.test = self._part(dataset.test_x, dataset.test_y)
+        self.test = part_of(dataset.test_x, dataset.test_y, self.options.device)
 
     def started(self) -> Checkpoint:
         """Return the state before the first epoch."""
@@ -155,9 +150,12 @@ class _Run:
             data.classes,
             input_scale=data.input_scale,
             windows=data.train_x.shape[1] if data.has_window_axis else None,
-            calibration=lambda: self.train.x[:_CALIBRATION].float().cpu(),
+            calibration=self._calibration,
         )
         return Checkpoint(self.recipe, 0, network.to(self.options.device))
+
+    def _calibration(self) -> Any:
+        return self.train.batch(torch.arange(min(_CALIBRATION, len(self.train))))[0].cpu()
 
     def resumed(self) -> Checkpoint:
         """Return the state after the last epoch that was finished."""
@@ -198,14 +196,14 @@ class _Run:
         seed = self.options.seed * _EPOCHS_PER_SEED + epoch
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.train.x), generator=generator)
+        order = torch.randperm(len(self.train), generator=generator)
         batches = [rows for rows in order.split(self.options.batch) if len(rows) > 1]
-        total = 0.0
-        for i, rows in enumerate(batches):
+        data, total = self.recipe.data, 0.0
+        shares = self._shares(seed, len(batches))
+        for i, (x, y) in enumerate(self.train.batches(batches)):
             self._set_rate(optimizer, epoch + i / len(batches))
-            x = self.train.x[rows.to(self.train.x.device)].float()
-            x = augmented(x, self.recipe.data.augment, generator)
-            loss = functional.cross_entropy(network(x), self.train.y[rows.to(x.device)])
+            x = augmented(x, data.augment, generator, shift=data.shift, cutout=data.cutout)
+            loss = _loss(network, x, y, shares[i], generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             value = loss.item()
@@ -216,6 +214,13 @@ class _Run:
             total += value
             self.progress(f"epoch {epoch + 1}/{self.options.epochs}", i + 1, len(batches))
         return total / len(batches)
+
+    def _shares(self, seed: int, batches: int) -> Any:
+        """Return how much of an image is kept when two are mixed, for each batch; 1 for all."""
+        spread = self.options.mixup
+        if not spread:
+            return np.ones(batches)
+        return np.random.default_rng(seed).beta(spread, spread, batches)
 
     def _diverged(self, what: str, value: float, epoch: int) -> TrainingError:
         kept = (
@@ -258,16 +263,22 @@ class _Run:
                 node=table.path,
                 hint="lower data.validation in the recipe",
             )
+        device, x, y = self.options.device, data.train_x, data.train_y
         held, used = order[: table.validation], order[table.validation :]
-        return (
-            self._part(data.train_x[used], data.train_y[used]),
-            self._part(data.train_x[held], data.train_y[held]),
-        )
+        return part_of(x, y, device, used), part_of(x, y, device, held)
 
-    def _part(self, x: Any, y: Any) -> Part:
-        # Copied, because arrays that were read from files cannot be written to.
-        device = self.options.device
-        return Part(torch.tensor(x, device=device), torch.tensor(y, device=device))
+
+def _loss(network: Network, x: Any, y: Any, share: float, generator: Any) -> Any:
+    """Return the loss; of images mixed with one another where ``share`` is below 1.
+
+    Source: Zhang et al., "mixup", ICLR 2018.
+    """
+    if share == 1.0:
+        return functional.cross_entropy(network(x), y)
+    other = torch.randperm(len(x), generator=generator).to(x.device)
+    logits = network(share * x + (1 - share) * x[other])
+    losses = (functional.cross_entropy(logits, labels) for labels in (y, y[other]))
+    return share * next(losses) + (1 - share) * next(losses)
 
 
 def _goodness(measured: dict[str, float]) -> tuple[float, float]:

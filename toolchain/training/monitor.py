@@ -26,6 +26,8 @@ from toolchain.training.neuron import MultiThreshold
 ACCUMULATE_J = 0.9e-12
 MULTIPLY_ACCUMULATE_J = 4.6e-12
 
+_BATCH = 50
+
 
 @dataclass(frozen=True)
 class Operations:
@@ -68,11 +70,12 @@ def count_operations(network: Network, x: Any) -> Operations:
     Analogue networks send no spikes; all of their layers are input operations.
     """
     totals = {"spikes": 0.0, "synaptic": 0.0, "input": 0.0, "mixing": 0.0}
-    trains: dict[str, Any] = {INPUT: None}
     with torch.no_grad():
-        for step, inputs, y in network.evaluate(x):
-            spikes = [trains[name] for name in step.inputs]
-            trains[step.name] = _passed_on(step.module, spikes, inputs, y, totals)
+        for part in x.split(_BATCH):
+            trains: dict[str, Any] = {INPUT: None}
+            for step, inputs, y in network.evaluate(part):
+                spikes = [trains[name] for name in step.inputs]
+                trains[step.name] = _passed_on(step.module, spikes, inputs, y, totals)
     share = 1 / len(x)
     return Operations(
         spikes=totals["spikes"] * share,

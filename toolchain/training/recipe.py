@@ -21,9 +21,12 @@ from toolchain.errors import MissingDependencyError, TrainingError
 T = TypeVar("T")
 
 ACTIVATIONS = ("lm-ht", "qcfs", "relu")
-AUGMENTATIONS = ("mirror", "shift")
+AUGMENTATIONS = ("crop", "mirror", "shift", "autoaugment", "cutout")
 OPTIMIZERS = ("adamw", "sgd")
-SOURCES = ("npz", "mnist", "fashion-mnist", "cifar10", "cifar100", "cifar10-dvs")
+SOURCES = (
+    "npz", "shards", "images", "mnist", "fashion-mnist", "cifar10", "cifar100", "cifar10-dvs",
+)  # fmt: skip
+_WITH_TEST = ("npz", "shards", "images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,34 +35,42 @@ class DataTable:
 
     Attributes:
         source: One of `SOURCES`.
-        path: Folder of the data set, or the npz file with the training samples ``x`` and
-            labels ``y``.
-        test: For ``npz``: file with the test samples.
-        window_axis: For ``npz``: whether samples are ``(windows, *shape)``.
+        path: Folder of the data set; for ``npz`` the file with the training samples ``x`` and
+            labels ``y``, for ``shards`` a folder of such files, for ``images`` a folder with
+            one of images for each class.
+        test: For ``npz``, ``shards`` and ``images``: the same of the test samples.
+        size: For ``images``: height and width that they are brought to, in pixels, >= 1.
+        window_axis: For ``npz`` and ``shards``: whether samples are ``(windows, *shape)``.
         frames: For ``cifar10-dvs``: frames that the events of a sample make, >= 1.
         validation: Samples held out of the training set to choose the best epoch, >= 1.
         samples: Training samples used, validation included; 0 for all.
-        augment: Random changes of training images: ``mirror`` and ``shift`` (up to 2 pixels).
+        augment: Random changes of training images, of `AUGMENTATIONS`.
+        shift: Pixels that ``shift`` moves at most, >= 0.
+        cutout: Side of the square that ``cutout`` sets to 0, in pixels, >= 1.
     """
 
     source: str
     path: str
     test: str = ""
+    size: int = 224
     window_axis: bool = False
     frames: int = 10
     validation: int = 5000
     samples: int = 0
     augment: tuple[str, ...] = ()
+    shift: int = 2
+    cutout: int = 16
 
     def __post_init__(self) -> None:
         _one_of(self.source, SOURCES, "data.source")
         for name in self.augment:
             _one_of(name, AUGMENTATIONS, "data.augment")
-        _at_least(self, "data", validation=1, samples=0, frames=1)
-        if self.source == "npz" and not self.test:
+        _at_least(self, "data", validation=1, samples=0, frames=1, size=1, shift=0, cutout=1)
+        if self.source in _WITH_TEST and not self.test:
+            what, name = ("file", "test.npz") if self.source == "npz" else ("folder", "test")
             raise TrainingError(
-                "data.test is missing; source 'npz' needs a file with test samples",
-                hint='name it: test = "test.npz"',
+                f"data.test is missing; source {self.source!r} needs a {what} of test samples",
+                hint=f'name it: test = "{name}"',
             )
 
 
@@ -116,6 +127,8 @@ class TrainingTable:
         learning_rate: At the start; falls to 0 along a cosine.
         weight_decay: Of all parameters, mixing and leak included, as published.
         momentum: Of ``sgd``.
+        mixup: Both parameters of the beta distribution that shares of mixed images are drawn
+            from, >= 0; 0 mixes none.
         seed: Of all randomness.
         threads: Of the processor; 0 for torch's own choice.
         device: As torch calls it.
@@ -127,6 +140,7 @@ class TrainingTable:
     learning_rate: float = 0.001
     weight_decay: float = 0.0005
     momentum: float = 0.9
+    mixup: float = 0.0
     seed: int = 0
     threads: int = 0
     device: str = "cpu"
@@ -134,8 +148,9 @@ class TrainingTable:
     def __post_init__(self) -> None:
         _one_of(self.optimizer, OPTIMIZERS, "training.optimizer")
         _at_least(
-            self, "training", epochs=1, batch=2, weight_decay=0, momentum=0, seed=0, threads=0
-        )
+            self, "training", epochs=1, batch=2, weight_decay=0, momentum=0, mixup=0, seed=0,
+            threads=0,
+        )  # fmt: skip
         if not self.learning_rate > 0:
             raise TrainingError(
                 f"training.learning_rate is {self.learning_rate}; it must be above 0"

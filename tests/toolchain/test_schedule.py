@@ -36,6 +36,7 @@ from toolchain.testing import (
     compile_network,
     extreme_inputs,
     random_branches,
+    random_ends,
     random_network,
     random_samples,
     random_windows,
@@ -47,6 +48,7 @@ NETWORKS = {
     "plain": random_network,
     "branches": random_branches,
     "windows": random_windows,
+    "several inputs and outputs": random_ends,
 }
 
 

@@ -95,23 +95,22 @@ def _understood(words: list[str]) -> tuple[argparse.Namespace, _Work]:
 
 def _compile(arguments: argparse.Namespace) -> int:
     from toolchain.build_folder import default_folder
+    from toolchain.partial.compilation import compile_partial
+    from toolchain.partial.summary import summary_of
     from toolchain.pipeline import Options, compile_model
-    from toolchain.report import as_json
-    from toolchain.reporting.summary import summarize
 
     arguments.output = arguments.output or default_folder(arguments.model, arguments.target)
     names = [field.name for field in dataclasses.fields(Options)]
     options = Options(**{name: getattr(arguments, name) for name in names})
     # With --json the standard output is one JSON document.
     text_to = sys.stderr if arguments.json else sys.stdout
+    compile_it = compile_partial if arguments.partial else compile_model
     with progress_shown(is_quiet=arguments.quiet) as progress:
-        report = compile_model(
-            options, progress=progress, dump=lambda text: show(text, text_to)
-        )
+        report = compile_it(options, progress=progress, dump=lambda text: show(text, text_to))
     if arguments.json:
-        show(json.dumps(as_json(report), indent=2, allow_nan=False))
+        show(json.dumps(dataclasses.asdict(report), indent=2, allow_nan=False))
     elif not arguments.quiet:
-        show_rich(summarize(report, arguments.output))
+        show_rich(summary_of(report, arguments.output))
     return DONE if report.is_kept else BROKEN
 
 
@@ -166,6 +165,11 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         type=comma_separated,
         metavar="NAME,...",
         help=registered("FORMATS", "targets.formats") + " (default: the target's)",
+    )
+    add(
+        "--partial",
+        action="store_true",
+        help="let the host run nodes that cannot be spikes, between segments on the chip",
     )
     add(
         "--output",

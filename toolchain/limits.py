@@ -45,6 +45,11 @@ class Deadline:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(self._end - time.monotonic(), 0.0)
+
     def check(self, stage: str) -> None:
         """Stop if the time is up.
 

@@ -24,8 +24,8 @@ def count_multiply_accumulates(node: onnx.NodeProto, known: Resolved) -> int | N
     """
     if node.op_type not in _COUNTS:
         return 0
-    made = [name for name in node.output if name]
-    shapes = [known.shape(name) for name in (*node.input[:2], *made[:1])]
+    outputs = [name for name in node.output if name]
+    shapes = [known.shape(name) for name in (*node.input[:2], *outputs[:1])]
     if len(shapes) < 3:
         return None
     first, second, made = shapes

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from toolchain.checking import Check
     from toolchain.checking.findings import Capacity, Obstacle
+    from toolchain.partial.outlook import Outlook
 
 _NAMED_MAX = 5
 _EXIT_CODES = """\
@@ -64,40 +65,45 @@ def run(arguments: argparse.Namespace) -> int:
     from toolchain.checking import check_model
     from toolchain.checking.tagging import write_tagged
     from toolchain.limits import Limits
+    from toolchain.partial.outlook import outlook_of
 
-    check = check_model(
-        arguments.model,
-        target=arguments.target,
-        levels=arguments.levels,
-        limits=Limits(
+    asked = {
+        "target": arguments.target,
+        "levels": arguments.levels,
+        "limits": Limits(
             model_bytes=arguments.max_bytes,
             nodes=arguments.max_nodes,
             elements=arguments.max_elements,
         ),
-    )
+    }
+    check, outlook = check_model(arguments.model, **asked), None
+    if not check.compiles:
+        names = tuple(node.name for node in check.nodes)
+        outlook = outlook_of(arguments.model, **asked, nodes=names)
     if arguments.tagged is not None:
         write_tagged(check, arguments.model, arguments.tagged)
     if arguments.json:
-        show(json.dumps(_document(check), indent=2, allow_nan=False))
+        show(json.dumps(_document(check, outlook), indent=2, allow_nan=False))
     else:
-        show_rich(_page(check))
+        show_rich(_page(check, outlook))
         if arguments.tagged is not None:
             show(f"written: {arguments.tagged}")
     return DONE if check.compiles else STOPPED
 
 
-def _document(check: Check) -> dict[str, Any]:
+def _document(check: Check, outlook: Outlook | None) -> dict[str, Any]:
     return {
         "compiles": check.compiles,
         "counts": check.counts,
         "share_of_nodes": check.share_of_nodes,
         "multiply_accumulates": check.multiply_accumulates,
         "share_of_multiply_accumulates": check.share_of_multiply_accumulates,
+        "partial": None if outlook is None else dataclasses.asdict(outlook),
         **dataclasses.asdict(check),
     }
 
 
-def _page(check: Check) -> RenderableType:
+def _page(check: Check, outlook: Outlook | None) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -106,7 +112,7 @@ def _page(check: Check) -> RenderableType:
         Text(),
         _nodes(check),
         Text(),
-        *map(Text, _foot(check)),
+        *map(Text, _foot(check, outlook)),
     )
 
 
@@ -139,7 +145,7 @@ def _nodes(check: Check) -> Table:
     return table
 
 
-def _foot(check: Check) -> Iterator[str]:
+def _foot(check: Check, outlook: Outlook | None) -> Iterator[str]:
     if check.capacity is not None:
         yield from _capacity(check.capacity)
     yield from (f"note: {note}" for note in check.notes)
@@ -153,7 +159,15 @@ def _foot(check: Check) -> Iterator[str]:
         where = f" at {', '.join(names[:_NAMED_MAX])}{more}" if names else ""
         yield f"stopped: {stage}{where}: {problem}"
         yield f"  fix: {fix}"
+        if outlook is not None and all(outlook.runs(found.node) for found in alike):
+            yield "  or: let the host run it, with --partial"
         yield f"  more: snn-compile explain {code}"
+    if outlook is not None:
+        yield (
+            f"with --partial, {len(outlook.host)} nodes run on the host and "
+            f"{outlook.share_of_multiply_accumulates:.1%} of the multiply-accumulates on chip, "
+            f"in {outlook.chip_segments} segments"
+        )
     yield f"{check.model['name']} compiles" if check.compiles else "something stops this model"
 
 

@@ -70,8 +70,13 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Run, print what was counted, and return the exit code."""
     from toolchain import execution
+    from toolchain.partial.manifest import is_partial
+    from toolchain.partial.running import run_partial
 
     if arguments.trace is not None:
+        if is_partial(arguments.network):
+            hint = "trace a segment, on samples of what it reads: segments/1-chip of the build"
+            _require_none(arguments, ("trace",), "is for builds of one piece", hint)
         return _trace(arguments)
     _require_none(arguments, _TRACING, "is for --trace")
     with progress_shown(is_quiet=False) as progress:
@@ -79,6 +84,16 @@ def run(arguments: argparse.Namespace) -> int:
             _require_none(arguments, ("engine", "workers", "cluster"), "is for builds")
             result = execution.run_network_file(
                 arguments.network, arguments.input, output=arguments.output, progress=progress
+            )
+        elif is_partial(arguments.network):
+            hint = "leave it out: one process runs the segments, one after the other"
+            _require_none(arguments, ("workers", "cluster"), "is for builds of one piece", hint)
+            result = run_partial(
+                arguments.network,
+                arguments.input,
+                engine=arguments.engine or "count",
+                output=arguments.output,
+                progress=progress,
             )
         else:
             result = execution.run_build(
@@ -154,11 +169,13 @@ def _trace(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _require_none(arguments: argparse.Namespace, options: tuple[str, ...], why: str) -> None:
+def _require_none(
+    arguments: argparse.Namespace, options: tuple[str, ...], why: str, hint: str | None = None
+) -> None:
     """Refuse options that mean nothing here."""
     for option in options:
         if getattr(arguments, option) is not None:
-            raise InputDataError(f"--{option} {why}", node=str(arguments.network))
+            raise InputDataError(f"--{option} {why}", node=str(arguments.network), hint=hint)
 
 
 def _numbers(word: str) -> tuple[int, ...]:

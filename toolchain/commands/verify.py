@@ -61,10 +61,13 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Verify, print what was found and return the exit code."""
     from toolchain.build_verification import verify_build
+    from toolchain.partial.manifest import is_partial
+    from toolchain.partial.verifying import verify_partial
     from toolchain.verification.ladder import IMPORT_TOLERANCE
 
+    verify = verify_partial if is_partial(arguments.build) else verify_build
     with progress_shown(is_quiet=arguments.json) as progress:
-        found = verify_build(
+        found = verify(
             arguments.build,
             arguments.data,
             rungs=arguments.rungs,

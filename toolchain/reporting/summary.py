@@ -43,7 +43,7 @@ def summarize(report: Report, folder: Path) -> RenderableType:
         *_lowerings(report.lowerings),
         *(_marked("warning: ", sentence, "yellow") for sentence in report.warnings),
         *(_marked("assumed: ", sentence, "") for sentence in report.assumptions),
-        _marked("written: ", f"{_plain(str(folder))}: {', '.join(report.files)}", ""),
+        _marked("written: ", f"{plain(str(folder))}: {', '.join(report.files)}", ""),
         _verdict(report),
     )
 
@@ -51,7 +51,7 @@ def summarize(report: Report, folder: Path) -> RenderableType:
 def _imported(report: Report) -> Iterator[Text]:
     nodes = report.nodes
     yield Text.assemble(
-        (_plain(report.model["name"]), "bold"), f" for {_plain(report.target)}", style="default"
+        (plain(report.model["name"]), "bold"), f" for {plain(report.target)}", style="default"
     )
     yield Text(
         f"sha256 {report.model['sha256'][:12]}, {nodes['in']} ONNX nodes, "
@@ -65,15 +65,17 @@ def _imported(report: Report) -> Iterator[Text]:
 
 def ladder_table(rungs: tuple[Rung, ...]) -> Table:
     """Return one row for each rung."""
-    table = _table(("rung", "promise", "status"), ("samples", "right", "agrees", "max error"))
+    table = empty_table(
+        ("rung", "promise", "status"), ("samples", "right", "agrees", "max error")
+    )
     for rung in rungs:
         table.add_row(
-            Text(_plain(rung.rung)),
-            Text(_plain(rung.promise)),
+            Text(plain(rung.rung)),
+            Text(plain(rung.promise)),
             Text(rung.status, style=_STYLES[rung.status]),
             Text(str(rung.samples) if rung.samples else _NOTHING),
-            _percent(rung.metric),
-            _percent(rung.agreement),
+            percent(rung.metric),
+            percent(rung.agreement),
             _number(rung.max_abs_error),
         )
     return table
@@ -87,25 +89,25 @@ def ladder_notes(rungs: tuple[Rung, ...]) -> Iterator[RenderableType]:
             parts.append(f"first difference: {rung.first_difference}")
         note = "; ".join(part for part in parts if part)
         if note:
-            yield _marked(f"{_plain(rung.rung)}: ", note, _STYLES[rung.status])
+            yield _marked(f"{plain(rung.rung)}: ", note, _STYLES[rung.status])
 
 
 def _layers(layers: tuple[LayerReport, ...]) -> Iterator[RenderableType]:
     if not layers:
         return
     shown = _worst(layers)
-    table = _table(
+    table = empty_table(
         ("population", "bound"), ("neurons", "bits", "isolated", "cumulative", "rate")
     )
     for layer in shown:
         table.add_row(
-            Text(_plain(layer.name)),
+            Text(plain(layer.name)),
             Text(layer.bound),
             Text(f"{layer.neurons:,}"),
             Text(str(layer.weight_bits)),
-            _percent(layer.isolated_error),
-            _percent(layer.cumulative_error),
-            _percent(layer.firing_rate),
+            percent(layer.isolated_error),
+            percent(layer.cumulative_error),
+            percent(layer.firing_rate),
         )
     yield table
     yield Text("isolated, cumulative: relative RMS error of activations; rate: firing rate")
@@ -151,7 +153,7 @@ def _lowerings(lowerings: tuple[LoweringReport, ...]) -> Iterator[RenderableType
     """Compare the lowerings where there is a choice."""
     if len(lowerings) < 2:
         return
-    table = _table(("lowering",), ("steps", "pipelined", "neurons", "synapses", "spikes"))
+    table = empty_table(("lowering",), ("steps", "pipelined", "neurons", "synapses", "spikes"))
     table.add_column("needs", overflow="fold")
     for row in lowerings:
         needs = ["neuron programs"] * row.needs_program + ["several chips"] * (not row.fits)
@@ -193,14 +195,14 @@ def _energy(energy: Energy) -> str:
 def _verdict(report: Report) -> Text:
     broken = [rung.rung for rung in report.ladder if rung.status == "broken"]
     if broken:
-        return Text(f"broken promise: {_plain(', '.join(broken))}", style=_STYLES["broken"])
+        return Text(f"broken promise: {plain(', '.join(broken))}", style=_STYLES["broken"])
     skipped = [rung.rung for rung in report.ladder if rung.status == "skipped"]
     if skipped:
-        return Text(f"every promise kept; not run: {_plain(', '.join(skipped))}")
+        return Text(f"every promise kept; not run: {plain(', '.join(skipped))}")
     return Text("every promise kept")
 
 
-def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+def empty_table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     """Return an empty table with left-aligned columns, then right-aligned ones."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in words:
@@ -215,11 +217,12 @@ def _marked(mark: str, sentence: str, style: str) -> RenderableType:
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row(Text(mark, style=style), Text(_plain(sentence)))
+    grid.add_row(Text(mark, style=style), Text(plain(sentence)))
     return grid
 
 
-def _percent(share: float | None) -> Text:
+def percent(share: float | None) -> Text:
+    """Return a share in percent; a dash if it is not known."""
     return Text(_NOTHING if share is None else f"{share:.2%}")
 
 
@@ -235,7 +238,7 @@ def _number(value: float | None) -> Text:
     return Text(_NOTHING if value is None else f"{value:.3g}")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that cannot steer the terminal: names in a model are a stranger's."""
     lines = " ".join(text.split())
     return "".join(letter if letter.isprintable() else "?" for letter in lines)

@@ -1,0 +1,28 @@
+"""What the last node of a model makes of its outputs, on which it depends what an answer is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from toolchain.errors import CompileError
+from toolchain.frontend import import_model
+from toolchain.ir.ann import HostOp
+from toolchain.partial.dataflow import Flow
+from toolchain.partial.extraction import Extraction
+from toolchain.partial.regions import Region
+
+
+def tail_of(flow: Flow, extraction: Extraction) -> tuple[HostOp, ...]:
+    """Return what the frontend finds in the last node, taken as a model of its own."""
+    last = flow.makers[flow.outputs[0]]
+    try:
+        part = extraction.part(Region((last,), last.reads, last.makes))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "last.onnx"
+            onnx.save(part, path)
+            return import_model(path).graph.output.tail
+    except CompileError:  # then it is none of those that decide what an answer is
+        return ()

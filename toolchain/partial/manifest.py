@@ -1,0 +1,262 @@
+"""``partial.json``: what the segments of a build are, and the files that run them.
+
+=============  ===========================================================================
+key            meaning
+=============  ===========================================================================
+``input``      ``name``, ``dtype`` and ``shape`` of one sample of the model's input.
+``output``     ``name`` of the model's output.
+``one_by_one`` Whether segments take one sample at a time.
+``tail``       What is done to the outputs last, if it decides what an answer is: ``function``
+               and ``axis`` of each step.
+``values``     ``shape`` of one sample of each value that goes between host and chip.
+``segments``   In the order they run. ``name``; ``place``, ``chip`` or ``host``; ``nodes``, the
+               ONNX nodes; ``inputs`` and ``outputs``, names of values; ``model``, the file of
+               the part as an ONNX model; ``build``, of those on the chip the folder of their
+               build, of others `null`.
+=============  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolchain.build_folder import digest_of, read_report
+from toolchain.errors import InputDataError
+from toolchain.execution import load_program
+from toolchain.ir.ann import HostOp
+from toolchain.ir.node import Shape
+from toolchain.metrics import Head
+from toolchain.partial.chain import Chain, ChipRun, HostRun, Run
+from toolchain.partial.planning import Place, Plan
+
+MANIFEST = "partial.json"
+"""Name of the file."""
+
+_FOLDER = "segments"
+_NAME = re.compile(r"\d+-(chip|host)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment of a build.
+
+    Attributes:
+        name: Number and place.
+        place: ``chip`` or ``host``.
+        nodes: Names of the ONNX nodes that depend on the sample.
+        inputs: Values that it reads.
+        outputs: Values that it makes for others.
+    """
+
+    name: str
+    place: Place
+    nodes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A build in segments.
+
+    Attributes:
+        folder: Of the build.
+        sample: Name of the model's input.
+        dtype: Its element type.
+        shape: Of one sample of it.
+        output: Name of the model's output.
+        is_one_by_one: Whether segments take one sample at a time.
+        tail: What is done to the outputs last.
+        shapes: Of one sample of the values that go between host and chip, and of the output.
+        parts: In the order they run.
+    """
+
+    folder: Path
+    sample: str
+    dtype: str
+    shape: Shape
+    output: str
+    is_one_by_one: bool
+    tail: tuple[HostOp, ...]
+    shapes: Mapping[str, Shape]
+    parts: tuple[Part, ...]
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The model's output."""
+        return (Head(self.shapes[self.output], self.tail),)
+
+    @property
+    def chips(self) -> tuple[Part, ...]:
+        """Segments on the chip."""
+        return tuple(part for part in self.parts if part.place == "chip")
+
+    def chain(self, chip: Callable[[Part], Run]) -> Chain:
+        """Return the segments as they run.
+
+        Args:
+            chip: Returns what runs a segment of the chip.
+        """
+        runs = [self.on_host(p) if p.place == "host" else chip(p) for p in self.parts]
+        return Chain(self.sample, self.dtype, tuple(runs), self.is_one_by_one)
+
+    def on_host(self, part: Part) -> HostRun:
+        """Return what runs the source model of a part."""
+        path = model_file(self.folder, part.name)
+        return HostRun(str(path), path.read_bytes(), part.outputs)
+
+    def on_chip(self, part: Part, engine: str) -> ChipRun:
+        """Return what runs a part of the chip through an engine."""
+        return ChipRun(load_program(build_folder(self.folder, part.name)), engine)
+
+
+def model_file(folder: Path, name: str) -> Path:
+    """Return the file of a segment's ONNX model."""
+    return folder / _FOLDER / f"{name}.onnx"
+
+
+def build_folder(folder: Path, name: str) -> Path:
+    """Return the folder of the build of a segment on the chip."""
+    return folder / _FOLDER / name
+
+
+def is_partial(folder: Path) -> bool:
+    """Tell whether a folder holds a build in segments."""
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:
+        return False
+
+
+def manifest_of(plan: Plan, folder: Path) -> Manifest:
+    """Return what a build of a plan says of itself, wherever it is written."""
+    sample = plan.values.sample
+    sent = dict.fromkeys(value for segment in plan.of("chip") for value in segment.ends)
+    return Manifest(
+        folder=folder,
+        sample=sample,
+        dtype=plan.values.one.dtype(sample),
+        shape=plan.values.shape(sample) or (),
+        output=plan.output,
+        is_one_by_one=plan.is_one_by_one,
+        tail=plan.tail,
+        shapes={name: plan.values.shape(name) or () for name in (*sent, plan.output)},
+        parts=tuple(
+            Part(s.name, s.place, s.nodes, s.region.inputs, s.region.outputs)
+            for s in plan.segments
+        ),
+    )
+
+
+def write_manifest(plan: Plan, folder: Path) -> Manifest:
+    """Write the file, and the ONNX model of each segment."""
+    manifest = manifest_of(plan, folder)
+    (folder / _FOLDER).mkdir()
+    for segment in plan.segments:
+        model_file(folder, segment.name).write_bytes(segment.model.SerializeToString())
+    content = {
+        "input": {
+            "name": manifest.sample,
+            "dtype": manifest.dtype,
+            "shape": manifest.shape,
+        },
+        "output": {"name": manifest.output},
+        "one_by_one": manifest.is_one_by_one,
+        "tail": [{"function": step.function, "axis": step.axis} for step in manifest.tail],
+        "values": {name: {"shape": shape} for name, shape in manifest.shapes.items()},
+        "segments": [
+            {
+                **dataclasses.asdict(part),
+                "model": f"{_FOLDER}/{part.name}.onnx",
+                "build": f"{_FOLDER}/{part.name}" if part.place == "chip" else None,
+            }
+            for part in manifest.parts
+        ],
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what a build in segments says of itself.
+
+    Raises:
+        InputDataError: The folder is no such build, or it was changed.
+    """
+    digests = read_report(folder).get("sha256")
+    _require_unchanged(folder, folder / MANIFEST, digests)
+    try:
+        held = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = Manifest(
+            folder=folder,
+            sample=str(held["input"]["name"]),
+            dtype=str(held["input"]["dtype"]),
+            shape=tuple(int(size) for size in held["input"]["shape"]),
+            output=str(held["output"]["name"]),
+            is_one_by_one=bool(held["one_by_one"]),
+            tail=tuple(_step(entry) for entry in held["tail"]),
+            shapes={
+                str(name): tuple(map(int, entry["shape"]))
+                for name, entry in held["values"].items()
+            },
+            parts=tuple(_part(entry) for entry in held["segments"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise _damaged(folder) from None
+    _require_complete(manifest)
+    for part in manifest.parts:
+        _require_unchanged(folder, model_file(folder, part.name), digests)
+    return manifest
+
+
+def _require_complete(manifest: Manifest) -> None:
+    """Refuse a manifest whose values nothing makes, or of which no shape is noted."""
+    known = {manifest.sample}
+    is_complete = True
+    for part in manifest.parts:
+        is_complete = is_complete and known.issuperset(part.inputs)
+        known.update(part.outputs)
+    sent = {value for part in manifest.chips for value in (*part.inputs, *part.outputs)}
+    if not is_complete or manifest.output not in known or sent - set(manifest.shapes):
+        raise _damaged(manifest.folder)
+
+
+def _damaged(folder: Path) -> InputDataError:
+    return InputDataError(
+        "is missing or damaged", node=str(folder / MANIFEST), hint="compile the network again"
+    )
+
+
+def _step(entry: Any) -> HostOp:
+    function, axis = str(entry["function"]), entry["axis"]
+    return HostOp(name=function, function=function, axis=None if axis is None else int(axis))
+
+
+def _part(entry: Any) -> Part:
+    name = str(entry["name"])
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(name)
+    place: Place = "chip" if found[1] == "chip" else "host"
+    nodes, inputs, outputs = (
+        tuple(map(str, entry[key])) for key in ("nodes", "inputs", "outputs")
+    )
+    return Part(name, place, nodes, inputs, outputs)
+
+
+def _require_unchanged(folder: Path, file: Path, digests: Any) -> None:
+    """Refuse a file that is not as its build says."""
+    name = file.relative_to(folder).as_posix()
+    noted = digests.get(name) if isinstance(digests, dict) else None
+    if not file.is_file() or noted is None or digest_of(file) != noted:
+        raise InputDataError(
+            "is missing, or has changed since the build was written",
+            node=str(file),
+            hint="compile the network again",
+        )

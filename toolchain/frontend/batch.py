@@ -2,7 +2,7 @@
 
 Nodes are imported for one sample, and a batch of one hides what is done to its axis: the first
 sample of many is all there is, and samples may as well be rows of one matrix. So shapes are
-inferred for three samples, too, and constants that are made of shapes are computed for them.
+inferred for seven samples, too, and constants that are made of shapes are computed for them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import onnx.helper
 
 from toolchain.errors import CompileError
 from toolchain.frontend.constants import Resolved, learn_node
+from toolchain.frontend.functions import is_function
 from toolchain.frontend.model_file import ModelFile
 from toolchain.ir.node import Shape
 
-SAMPLES = 3
-"""Samples of the batch that is looked at."""
+SAMPLES = 7
+"""Samples of the batch that is looked at; a number that models hardly mean by itself."""
 
 
 class Batch:
@@ -50,6 +51,10 @@ class Batch:
 
     def _learn(self, node: onnx.NodeProto) -> None:
         self._changing.update(node.output)
+        if is_function(node):  # ours, which are written for one sample and any batch
+            for name in node.output:
+                self._known.types[name] = _of_batch(self._single.types[name])
+            return
         for name in node.input:
             if name not in self._changing and name in self._single.types:
                 self._known.types[name] = self._single.types[name]
@@ -68,13 +73,18 @@ def _batched_inputs(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
     weights = {tensor.name for tensor in graph.initializer}
     types: dict[str, onnx.TypeProto] = {}
     for value in graph.input:
-        kind = onnx.TypeProto()
-        kind.CopyFrom(value.type)
-        sizes = kind.tensor_type.shape.dim
+        sizes = value.type.tensor_type.shape.dim
         if value.name in weights:
             continue
         if not sizes or sizes[0].HasField("dim_value"):
             return {}
-        sizes[0].dim_value = SAMPLES
-        types[value.name] = kind
+        types[value.name] = _of_batch(value.type)
     return types
+
+
+def _of_batch(kind: onnx.TypeProto) -> onnx.TypeProto:
+    """Return the type with its first axis as long as the batch."""
+    batched = onnx.TypeProto()
+    batched.CopyFrom(kind)
+    batched.tensor_type.shape.dim[0].dim_value = SAMPLES
+    return batched

@@ -9,8 +9,6 @@ from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._branches import taken
 
 _BATCH = "select within the sample only"
-_MANY = 2**20
-"""Samples of a batch larger than any; ends beyond it stand for the end."""
 
 
 @IMPORTERS.register("Slice")
@@ -35,16 +33,11 @@ def import_slice(call: Call) -> Value:
         end = None if step < 0 and ends[i] < -value.shape[axis % rank - 1] else ends[i]
         parts[axis % rank] = slice(starts[i], end, step)
     call.require(
-        _takes_all(parts[0]),
+        range(1)[parts[0]] == range(1) and (parts[0].step or 1) > 0,
         "slices the batch axis",
         _BATCH,
     )
     return taken(call, value, _indices(value)[tuple(parts[1:])])
-
-
-def _takes_all(part: slice) -> bool:
-    """Tell whether a slice of any batch is the batch, in its order."""
-    return all(range(samples)[part] == range(samples) for samples in (1, _MANY))
 
 
 @IMPORTERS.register("Split")

@@ -407,3 +407,61 @@ def test_a_description_has_the_shape_and_whether_there_are_labels(saved):
 def test_a_description_of_what_holds_no_samples_is_refused(saved, arrays, problem):
     with pytest.raises(InputDataError, match=problem):
         describe_samples(saved(**arrays))
+
+
+IMAGES = {"image": (2, 3), "numbers:0": (4,)}
+
+
+@pytest.fixture
+def several(saved):
+    """Return a file of two inputs, and what their samples are as one array."""
+    image, numbers = np.arange(30.0).reshape(5, 2, 3), -np.arange(20, dtype=np.int16)
+    numbers = numbers.reshape(5, 4)
+    path = saved(**{"image": image, "numbers:0": numbers, "y": np.arange(5)})
+    return path, np.hstack([image.reshape(5, 6), numbers])
+
+
+def test_samples_of_several_inputs_are_read_as_one_array(several):
+    path, x = several
+
+    samples = load_samples(path, (10,), IMAGES, labelled=True)
+    pieces = list(stream_samples(path, 2, IMAGES, labelled=True))
+
+    np.testing.assert_array_equal(samples.x, x)
+    np.testing.assert_array_equal(np.concatenate([piece.x for piece in pieces]), x)
+    assert describe_samples(path, IMAGES).shape == (5, 10)
+    assert samples.y.tolist() == np.concatenate([piece.y for piece in pieces]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            {"image": np.zeros((5, 3, 2))},
+            "'image' has shape .5, 3, 2.; the model reads .5, 2, 3.",
+        ),
+        (
+            {"image": np.zeros((6, 2, 3))},
+            "'numbers:0' has shape .5, 4.; the model reads .6, 4.",
+        ),
+        ({"image": np.zeros(())}, r"'image' has shape \(\); the model reads .'samples', 2, 3."),
+        ({"image": np.full((5, 2, 3), np.nan)}, "'image' has 30 of 30 values that are NaN"),
+        ({"image": None}, "holds no array 'image'"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused_by_name(saved, change, problem):
+    arrays = {"image": np.zeros((5, 2, 3)), "numbers:0": np.zeros((5, 4)), **change}
+    path = saved(**{name: array for name, array in arrays.items() if array is not None})
+
+    with pytest.raises(InputDataError, match=problem) as error:
+        load_samples(path, (10,), IMAGES, labelled=False)
+    assert error.value.node == str(path)
+
+
+def test_an_input_called_like_the_labels_is_no_label(saved):
+    path = saved(a=np.zeros((2, 1)), y=np.ones((2, 3)))
+
+    samples = load_samples(path, (4,), {"a": (1,), "y": (3,)}, labelled=None)
+
+    assert samples.y is None
+    assert samples.x.tolist() == [[0, 1, 1, 1]] * 2

@@ -62,6 +62,12 @@ def network_from_graph(graph: Graph) -> Network:
     Raises:
         UnsupportedOpError: A node has no form that can be trained; it is named.
     """
+    for ends in (graph.inputs, graph.outputs):
+        if len(ends) > 1:
+            raise UnsupportedOpError(
+                f"is one of {len(ends)} {ends[1].kind.lower()}s; networks with one are trained",
+                node=ends[1].tensor,
+            )
     steps: list[Step] = []
     names = {graph.input.name: INPUT}
     for node in graph:

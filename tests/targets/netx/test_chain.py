@@ -66,3 +66,30 @@ def test_the_message_names_where_branches_part_and_by_which_synapses():
         "MatMul:y/part2/synapse); a netx file is a chain\n"
         f"  hint: {HINT}"
     )
+
+
+@pytest.mark.parametrize(
+    ("ends", "lines", "problem"),
+    [
+        ("float[N, 4] x, float[N, 4] z", "y = Sub (p, q)", "the second of 2 inputs"),
+        ("float[N, 4] x", "y = MatMul (r, w)", "the second of 2 outputs"),
+    ],
+    ids=["inputs", "outputs"],
+)
+def test_several_ends_are_refused_by_name(ends, lines, problem, tmp_path):
+    second = "z" if "z" in ends else "x"
+    outputs = "float[N, 4] y" + (", float[N, 4] p" if second == "x" else "")
+    text = f"""net ({ends}) => ({outputs}) {{
+        a = MatMul (x, w0)  r = Relu (a)  p = MatMul (r, w)
+        {f"q = MatMul ({second}, w0)" if second == "z" else ""} {lines} }}"""
+    graph = import_text(
+        text, w0=small_integers(4, 4, seed=1), w=small_integers(4, 4, seed=2)
+    ).graph
+    x = np.random.default_rng(0).normal(size=(16, 4 * len(graph.inputs))).astype(np.float32)
+    stages = compile_network(graph, x, TARGETS["loihi2"], levels=3, lowering="temporal")
+
+    with pytest.raises(EmitError, match=problem) as error:
+        emit_netx(stages.circuit, tmp_path)
+
+    assert error.value.hint == HINT
+    assert not list(tmp_path.iterdir())

@@ -23,12 +23,15 @@ class Expansion:
 
     Attributes:
         node: The node.
+        opset: Of ONNX's own operators in the model.
         nodes: What stands for it.
         constants: Initializers that they read.
     """
 
-    def __init__(self, node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto]) -> None:
-        self.node = node
+    def __init__(
+        self, node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto], opset: int
+    ) -> None:
+        self.node, self.opset = node, opset
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self._known = known
@@ -152,6 +155,7 @@ def expand(
     if not any(_key(node) in expanders for node in model.graph.node):
         return model
     known = {tensor.name: tensor for tensor in model.graph.initializer}
+    opset = max(given.version for given in model.opset_import if _plain(given.domain) == "")
     expanded = onnx.ModelProto()
     expanded.CopyFrom(model)
     del expanded.graph.node[:]
@@ -163,7 +167,7 @@ def expand(
         if expander is None:
             expanded.graph.node.append(node)
             continue
-        expansion = Expansion(node, known)
+        expansion = Expansion(node, known, opset)
         expander(expansion)
         expansion.close()
         expanded.graph.node.extend(expansion.nodes)
@@ -172,4 +176,8 @@ def expand(
 
 
 def _key(node: onnx.NodeProto) -> tuple[str, str]:
-    return ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+    return (_plain(node.domain), node.op_type)
+
+
+def _plain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain

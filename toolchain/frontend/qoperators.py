@@ -8,20 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx.helper
 
 from toolchain.frontend.expansion import Expander, Expansion
+from toolchain.ir.node import Array
 
 MICROSOFT = "com.microsoft"
 
 
+_OPSET = 10
+"""First opset with `QuantizeLinear` and its kin."""
+
+_OPSET_OF_AXES = 13
+"""First opset in which those have an axis, and a scale for each of its places."""
+
+
 def _dequantized(node: Expansion, position: int, suffix: str, axis: int | None = None) -> str:
     """Add what makes an input, its scale and its zero point real; return its output."""
+    if node.opset < _OPSET:
+        node.refuse(
+            f"is in a model of opset {node.opset}; {_OPSET} is the first with integers",
+            "quantize a model of opset 13 or newer",
+        )
     inputs = [node.input(position), node.input(position + 1)]
     if node.has(position + 2):
         inputs.append(node.input(position + 2))
-    axes = () if axis is None else (onnx.helper.make_attribute("axis", axis),)
-    return node.add("DequantizeLinear", *inputs, suffix=suffix, copied=axes)
+    if axis is None or node.opset >= _OPSET_OF_AXES:
+        axes = () if axis is None else (onnx.helper.make_attribute("axis", axis),)
+        return node.add("DequantizeLinear", *inputs, suffix=suffix, copied=axes)
+    zero = node.array(position + 2) if node.has(position + 2) else np.zeros((), np.int8)
+    zero = _along(node, zero.astype(np.float32), position, axis)
+    integers = node.array(position).astype(np.float32)
+    scale = _along(node, node.array(position + 1), position, axis)
+    return node.constant(suffix, (integers - zero) * scale)
+
+
+def _along(node: Expansion, numbers: Array, position: int, axis: int) -> Array:
+    """Return numbers in the shape in which they go with an axis of a constant."""
+    shape = node.array(position).shape
+    if numbers.size not in (1, *shape[axis : axis + 1]):
+        node.refuse(f"has {numbers.size} scales or zero points for weights of shape {shape}")
+    return numbers.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
 def _quantized(node: Expansion, value: str, position: int) -> None:
@@ -35,6 +63,10 @@ def _quantized(node: Expansion, value: str, position: int) -> None:
 def _bias(node: Expansion, position: int, scales: tuple[int, int]) -> str:
     """Add what makes a bias of 32-bit integers real; its scale is that of the products."""
     first, second = (node.input(each) for each in scales)
+    if node.opset < _OPSET_OF_AXES:
+        integers = node.array(position).astype(np.float32)
+        by_channel = _along(node, node.array(scales[1]), position, 0)
+        return node.constant("bias", integers * by_channel * node.array(scales[0]).ravel()[0])
     scale = node.add("Mul", first, second, suffix="bias_scale")
     axis = (onnx.helper.make_attribute("axis", 0),)
     return node.add("DequantizeLinear", node.input(position), scale, suffix="bias", copied=axis)

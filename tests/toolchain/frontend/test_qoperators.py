@@ -54,7 +54,7 @@ CASES = {
 }
 
 
-def model(case, **changes):
+def model(case, version=17, **changes):
     """Return a model of one node, behind a flattening where it reads rows, and its samples."""
     domain, inputs, attributes = CASES[case]
     operator, x = case.split()[0], X
@@ -88,13 +88,22 @@ def model(case, **changes):
             if name in inputs.split()
         ],
     )
-    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(MICROSOFT, 1)]
+    opsets = [onnx.helper.make_opsetid("", version), onnx.helper.make_opsetid(MICROSOFT, 1)]
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), x
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_it_computes_what_onnxruntime_does(case):
-    proto, x = model(case)
+@pytest.mark.parametrize(
+    ("case", "opset"),
+    [
+        *((case, 17) for case in CASES),
+        ("QLinearConv", 10),
+        ("QLinearConv of one scale", 10),
+        ("QLinearMatMul of columns", 12),
+        ("QGemm", 12),
+    ],
+)
+def test_it_computes_what_onnxruntime_does(case, opset):
+    proto, x = model(case, opset)
 
     imported = import_proto(proto)
 
@@ -129,6 +138,24 @@ def test_what_is_not_supported_is_refused_by_the_name_of_the_node(case, changes,
 
     assert error.value.node.partition("/")[0] == "node"
     assert error.value.problem.startswith(problem)
+
+
+@pytest.mark.parametrize("case", ["QLinearConv", "QLinearAdd", "QGemm"])
+def test_an_opset_without_integers_is_told_at_the_operator_that_is_in_the_file(case):
+    with pytest.raises(UnsupportedOpError) as error:
+        import_proto(model(case, 9)[0])
+
+    assert str(error.value) == (
+        f"import at 'node': {case} is in a model of opset 9; 10 is the first with integers\n"
+        "  hint: quantize a model of opset 13 or newer"
+    )
+
+
+def test_scales_that_do_not_go_with_their_weights_are_refused():
+    constants = {"ks": np.ones(4, np.float32), "kz": np.zeros(4, np.int8)}
+
+    with pytest.raises(UnsupportedOpError, match="has 4 scales or zero points for weights"):
+        import_proto(model("QLinearConv", 11, constants=constants)[0])
 
 
 def test_an_operator_without_its_inputs_is_refused():

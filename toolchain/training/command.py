@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain import __version__
 from toolchain.errors import CompileError, OutputFolderError
+from toolchain.training.tables import METRICS, tables
 
 if TYPE_CHECKING:
     from toolchain.training.loop import Trained
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
 """Exit codes: done, the user's mistake, and Control-C."""
 
-METRICS, MODEL, RECIPE = "metrics.json", "model.onnx", "recipe.toml"
-"""Names of the files that a finished run holds besides its checkpoints."""
+MODEL, RECIPE = "model.onnx", "recipe.toml"
+"""Names of files that a finished run holds besides its checkpoints and `tables.METRICS`."""
 
 _CALIBRATION_SAMPLES = 256
 _TEST_SAMPLES = 1000
@@ -28,7 +29,8 @@ _COUNTED_SAMPLES = 200
 
 _DESCRIPTION = """\
 Train a network of multi-threshold neurons by a recipe. DIR gets last.pt and best.pt,
-metrics.json, and for snn-compile model.onnx, calibration.npz and test.npz."""
+metrics.json, and for snn-compile model.onnx, calibration.npz and test.npz. With --table,
+print what finished runs have measured in the layout of the paper's tables."""
 _EXIT_CODES = """\
 exit codes:
   0  done
@@ -43,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parse(argv)
     try:
-        _train(arguments)
+        if arguments.table:
+            _show(tables(arguments.table))
+        else:
+            _train(arguments)
     except CompileError as error:
         _show(str(error), sys.stderr)
         return REFUSED
@@ -61,12 +66,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("recipe", type=Path, metavar="RECIPE.toml", help="what to train, on what and how")
-    add("--output", type=Path, required=True, metavar="DIR", help="folder of the run")
+    add("recipe", type=Path, nargs="?", metavar="RECIPE.toml", help="what to train, and how")
+    add("--output", type=Path, metavar="DIR", help="folder of the run")
     add("--resume", action="store_true", help="go on with the run that DIR holds")
     add("--quiet", action="store_true", help="print nothing but errors")
+    add("--table", type=Path, nargs="+", metavar="DIR", help="tables of finished runs")
     add("--version", action="version", version=f"snn-train {__version__}")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if not arguments.table and not (arguments.recipe and arguments.output):
+        parser.error("RECIPE.toml and --output DIR are needed, or --table DIR ...")
+    return arguments
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -94,18 +103,34 @@ def _metrics(trained: Trained) -> dict[str, Any]:
     from toolchain.training._torch import torch
     from toolchain.training.loop import accuracy, evaluate
     from toolchain.training.monitor import count_operations
+    from toolchain.training.reparameterization import reparameterized
     from toolchain.training.samples import typical
 
     test = trained.test
     logits = evaluate(trained.network, test)
     counted = test.batch(torch.tensor(typical(test.y.cpu().numpy(), _COUNTED_SAMPLES)))[0]
-    return {
+    metrics = {
+        "network": _described(trained),
         "test_accuracy": accuracy(logits, test.y),
         "test_samples": len(test),
         "best_epoch": int(trained.best["epoch"]),
         "validation_accuracy": trained.best["validation_accuracy"],
         "operations_per_sample": count_operations(trained.network, counted).as_dict(),
-        "history": trained.history,
+    }
+    changed = reparameterized(trained.network, test, _TEST_SAMPLES, _COUNTED_SAMPLES)
+    return metrics | changed | {"history": trained.history}
+
+
+def _described(trained: Trained) -> dict[str, Any]:
+    recipe, network = trained.recipe, trained.network
+    activation = recipe.network.activation
+    has_neurons = activation == "lm-ht"
+    return {
+        "name": recipe.network.name or "hybrid",
+        "activation": activation,
+        "levels": recipe.neuron.levels if activation != "relu" else 0,
+        "windows": network.windows,
+        "mixing": recipe.neuron.mixing if has_neurons else "",
     }
 
 

@@ -50,12 +50,14 @@ class Trained:
     """What a run ends with.
 
     Attributes:
+        recipe: That was followed.
         network: Of the best epoch, in evaluation mode.
         best: What was measured in the best epoch.
         history: What was measured in every epoch.
         test: The test samples.
     """
 
+    recipe: Recipe
     network: Network
     best: dict[str, float]
     history: list[dict[str, float]]
@@ -90,7 +92,7 @@ def train(
         state = run.epoch(state, epoch)
     best = load_checkpoint(folder / BEST)
     network = best.network.to(recipe.training.device).eval()
-    return Trained(network, best.history[-1], state.history, run.test)
+    return Trained(recipe, network, best.history[-1], state.history, run.test)
 
 
 def evaluate(network: Network, part: Part, progress: Progress = lambda *_: None) -> Any:

@@ -55,6 +55,62 @@ def test_a_run_leaves_what_the_compiler_reads(recipe, tmp_path, capsys):
     assert f"test accuracy {metrics['test_accuracy']:.2%}" in capsys.readouterr().out
 
 
+def test_a_run_measures_what_the_papers_tables_have(recipe, tmp_path, capsys):
+    pytest.importorskip("torch", reason="training needs torch")
+    run = tmp_path / "run"
+    main([str(recipe), "--output", str(run), "--quiet"])
+
+    assert main(["--table", str(run), str(run)]) == 0
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    found = metrics["reparameterization"]
+    assert metrics["network"] == {
+        "name": "mlp", "activation": "lm-ht", "levels": 2, "windows": 2, "mixing": "full",
+    }  # fmt: skip
+    assert list(found) == ["before", "exact", "uniform"]
+    assert found["exact"]["differing"] == 0
+    assert found["exact"]["accuracy"] == found["before"]["accuracy"]
+    assert found["before"]["accuracy"] == pytest.approx(metrics["test_accuracy"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("| run | network | L | T | mixing | accuracy, % | SOPs, M |")
+    assert len(lines) == 2 + 2 + 1 + 2 + 2 * 3
+
+
+def test_an_analogue_network_has_nothing_to_reparameterize(recipe, tmp_path, capsys):
+    pytest.importorskip("torch", reason="training needs torch")
+    text = recipe.read_text().replace("widths", 'activation = "relu"\nwidths')
+    recipe.write_text(text)
+    main([str(recipe), "--output", str(tmp_path / "run"), "--quiet"])
+
+    assert main(["--table", str(tmp_path / "run")]) == 0
+
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert "reparameterization" not in metrics
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "there is no finished run"), ("{", "is not what a run"), ("{}", "is not what")],
+)
+def test_a_table_of_what_is_no_run_is_refused(content, problem, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+
+    assert main(["--table", str(tmp_path)]) == 2
+
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["recipe.toml"], ["--output", "run"]])
+def test_a_recipe_and_a_folder_are_needed(words, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(words)
+
+    assert error.value.code == 2
+    assert "RECIPE.toml and --output DIR are needed" in capsys.readouterr().err
+
+
 def test_the_file_gives_the_accuracy_that_is_printed(recipe, tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
     import onnxruntime

@@ -1,8 +1,6 @@
 """Samples and labels from npz files, read with suspicion, and arrays written to them.
 
-An npz file is a zip archive of arrays, and a stranger may have made it: nothing is unpickled,
-and an array is refused by the size it declares before any memory is taken for it. A file of any
-size can be read a few samples at a time.
+A file of any size can be read a few samples at a time (`toolchain.npz_file` has how).
 
 The samples of a model with one input are the array ``x``. Those of a model with several are
 arrays of the inputs' names, and are read as one: flattened, one after the other.
@@ -13,43 +11,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from toolchain.errors import InputDataError, OutputFolderError
 from toolchain.ir.packing import pack, packed_shape
+from toolchain.npz_file import LARGEST_BYTES, Array, header_of, opened, read_array, read_rows
 
-Array: TypeAlias = npt.NDArray[Any]
 Parts: TypeAlias = Mapping[str, tuple[int, ...]]
-
-LARGEST_BYTES = 4 * 2**30
-"""Memory that one array of a file may take."""
-
-_NPY: Any = np.lib.format  # numpy types none of its functions
-_NUMERIC = "biuf"
-_MISSING_HINTS = {"x": "save the samples as 'x'", "y": "save integer labels as 'y'"}
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    tokenize.TokenError,
-    ValueError,
-)
-"""What Python and numpy raise for damaged archives and arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +78,6 @@ class SampleFile:
         return str(self.path)
 
 
-class _Header(NamedTuple):
-    """What an npy file says of itself."""
-
-    shape: tuple[int, ...]
-    is_fortran: bool
-    dtype: np.dtype[Any]
-
-
 def load_samples(
     path: Path,
     shape: tuple[int, ...] | None,
@@ -131,12 +99,14 @@ def load_samples(
     Raises:
         InputDataError: The file cannot be read, lacks an array, or holds one that does not fit.
     """
-    with _opened(path) as archive:
+    with opened(path) as archive:
         _require_parts(archive, parts, path)
-        arrays = {name: _array(archive, name, path, largest_bytes) for name in parts or ("x",)}
+        arrays = {
+            name: read_array(archive, name, path, largest_bytes) for name in parts or ("x",)
+        }
         has_labels = "y.npy" in archive.namelist() and "y" not in parts
         wanted = labelled or (labelled is None and has_labels)
-        y = _array(archive, "y", path, largest_bytes) if wanted else None
+        y = read_array(archive, "y", path, largest_bytes) if wanted else None
     for name, array in arrays.items():
         _check_values(array, path, name=name)
     x = pack(list(arrays.values()))
@@ -156,10 +126,10 @@ def describe_samples(path: Path, parts: Parts = MappingProxyType({})) -> SampleF
     Raises:
         InputDataError: The file cannot be read, or does not hold samples.
     """
-    with _opened(path) as archive:
-        shape = _require_parts(archive, parts, path) or _header(archive, "x", path).shape
+    with opened(path) as archive:
+        shape = _require_parts(archive, parts, path) or header_of(archive, "x", path).shape
         is_labelled = "y.npy" in archive.namelist() and "y" not in parts
-        labels = _header(archive, "y", path).shape if is_labelled else None
+        labels = header_of(archive, "y", path).shape if is_labelled else None
     _require_some(shape, path)
     if labels is not None:
         _require_as_many(labels, shape[0], path)
@@ -180,11 +150,11 @@ def stream_samples(
     Raises:
         InputDataError: The file cannot be read, lacks an array, or holds one that does not fit.
     """
-    with _opened(path) as archive:
+    with opened(path) as archive:
         first = 0
-        labels = _rows(archive, "y", path, size) if labelled else itertools.repeat(None)
+        labels = read_rows(archive, "y", path, size) if labelled else itertools.repeat(None)
         names = tuple(parts) or ("x",)
-        arrays = (_rows(archive, name, path, size) for name in names)
+        arrays = (read_rows(archive, name, path, size) for name in names)
         for rows in zip(*arrays, strict=True):
             for name, array in zip(names, rows, strict=True):
                 _check_values(array, path, first, name=name)
@@ -239,49 +209,6 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
         ) from None
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise InputDataError("there is no such file", node=str(path)) from None
-    except OSError as error:
-        raise InputDataError(
-            f"cannot be read: {error.strerror or error}", node=str(path)
-        ) from None
-    except _UNREADABLE:
-        raise _not_an_archive(path) from None
-
-
-def _not_an_archive(path: Path) -> InputDataError:
-    with path.open("rb") as stream:
-        start = stream.read(6)
-    if start == b"\x93NUMPY":
-        problem = "is a single npy array; an npz file with an array 'x' is read"
-        return InputDataError(
-            problem, node=str(path), hint="save it with numpy.savez(path, x=x)"
-        )
-    if start.startswith(b"PK"):
-        problem = "is a truncated or damaged npz file"
-        return InputDataError(problem, node=str(path), hint="copy or save the file again")
-    problem = "is not an npz file"
-    return InputDataError(problem, node=str(path), hint="save it with numpy.savez(path, x=x)")
-
-
-def _array(archive: zipfile.ZipFile, name: str, path: Path, largest_bytes: int) -> Array:
-    header = _header(archive, name, path)
-    size = math.prod(header.shape) * header.dtype.itemsize
-    if size > largest_bytes:
-        raise InputDataError(
-            f"{name!r} declares {header.shape} values of type {header.dtype}, {size} bytes; "
-            f"{largest_bytes} are read at most",
-            node=str(path),
-            hint="use fewer samples",
-        )
-    with _reading(name, path), archive.open(f"{name}.npy") as stream:
-        array: Array = _NPY.read_array(stream, allow_pickle=False)
-    return array
-
-
 def _require_parts(
     archive: zipfile.ZipFile, parts: Parts, path: Path
 ) -> tuple[int, ...] | None:
@@ -292,7 +219,7 @@ def _require_parts(
     """
     samples: int | None = None
     for name, shape in parts.items():
-        found = _header(archive, name, path).shape
+        found = header_of(archive, name, path).shape
         samples = found[0] if samples is None and found else samples
         if not found or found != (samples, *shape):
             raise InputDataError(
@@ -301,73 +228,6 @@ def _require_parts(
                 hint="save an array for each input, samples first: " + ", ".join(parts),
             )
     return None if samples is None else (samples, *packed_shape(list(parts.values())))
-
-
-def _rows(archive: zipfile.ZipFile, name: str, path: Path, size: int) -> Iterator[Array]:
-    """Read an array some rows at a time; one in Fortran's order has no rows to read by."""
-    header = _header(archive, name, path)
-    if header.is_fortran:
-        whole = _array(archive, name, path, LARGEST_BYTES)
-        yield from (whole[start : start + size] for start in range(0, len(whole), size))
-        return
-    row_bytes = math.prod(header.shape[1:]) * header.dtype.itemsize
-    with _reading(name, path), archive.open(f"{name}.npy") as stream:
-        _read_header(stream)
-        for start in range(0, header.shape[0], size):
-            rows = min(size, header.shape[0] - start)
-            content = stream.read(rows * row_bytes)
-            part = np.frombuffer(content, header.dtype)  # a ValueError if some are missing
-            yield part.reshape(rows, *header.shape[1:])
-
-
-def _header(archive: zipfile.ZipFile, name: str, path: Path) -> _Header:
-    """Return what an array says of itself, before it takes memory; refuse what is no number."""
-    entry = f"{name}.npy"
-    if entry not in archive.namelist():
-        held = sorted(file.removesuffix(".npy") for file in archive.namelist())[:8]
-        raise InputDataError(
-            f"holds no array {name!r}; it holds {', '.join(map(repr, held)) or 'nothing'}",
-            node=str(path),
-            hint=_MISSING_HINTS.get(name, f"save what the input {name!r} takes under its name"),
-        )
-    with _reading(name, path), archive.open(entry) as stream:
-        header = _read_header(stream)
-    if header.dtype.kind not in _NUMERIC:
-        held_type = (
-            "Python objects" if header.dtype.hasobject else f"values of type {header.dtype}"
-        )
-        raise InputDataError(
-            f"{name!r} holds {held_type}; real numbers are read",
-            node=str(path),
-            hint=f"convert {name!r} to float32 or integers before saving",
-        )
-    return header
-
-
-def _read_header(stream: IO[bytes]) -> _Header:
-    version = _NPY.read_magic(stream)
-    if version == (1, 0):
-        return _Header(*_NPY.read_array_header_1_0(stream))
-    if version == (2, 0):
-        return _Header(*_NPY.read_array_header_2_0(stream))
-    raise ValueError(f"no numeric array is stored in version {version}")
-
-
-@contextlib.contextmanager
-def _reading(name: str, path: Path) -> Iterator[None]:
-    """Name the array and the file where reading fails."""
-    try:
-        yield
-    except MemoryError:
-        raise InputDataError(
-            f"array {name!r} does not fit in memory", node=str(path), hint="use fewer samples"
-        ) from None
-    except (*_UNREADABLE, OSError):
-        raise InputDataError(
-            f"array {name!r} is truncated or damaged",
-            node=str(path),
-            hint="copy or save the file again",
-        ) from None
 
 
 def _require_some(shape: tuple[int, ...], path: Path) -> None:

@@ -16,20 +16,18 @@ from toolchain.ir.convolution import output_size
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     IntArray,
     Lif,
     Population,
     Shape,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
     Synapse,
 )
 from toolchain.ir.radix import Radix, RadixMax
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 _THRESHOLD_MAX = 2**17 - 1
 _BIAS_MANTISSA_MAX = 2**15 - 1

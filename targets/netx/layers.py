@@ -27,19 +27,17 @@ from targets.netx.weights import (
 from toolchain.ir.convolution import output_size
 from toolchain.ir.mapped import (
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     IntArray,
     Lif,
     Population,
     Shape,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
     Synapse,
 )
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 MAX_DELAY = 62
 INPUT = "input"

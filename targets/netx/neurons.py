@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from targets.netx.fields import Fields
-from toolchain.ir.mapped import Delta, IntArray, Lif, Population, Shape, Sigma, SigmaDelta
+from toolchain.ir.mapped import IntArray, Lif, Population, Shape
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 CUBA_TYPES = ("CUBA", "LOIHI")
 DEFAULT_THRESHOLD = 1 << 17

@@ -20,7 +20,8 @@ from targets.netx.reader import NetxNetwork, read_netx
 from targets.simulator._recorder import Record
 from targets.simulator.step import Trace, everything, simulate
 from toolchain.errors import InputDataError, MissingDependencyError
-from toolchain.ir.mapped import Circuit, IntArray, Lif, Shape, Sigma
+from toolchain.ir.mapped import Circuit, IntArray, Lif, Shape
+from toolchain.ir.sigma_delta import Sigma
 
 NEVER = 131071
 """Threshold mantissa from which neurons are taken to hold a value instead of spiking."""

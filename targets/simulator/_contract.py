@@ -21,18 +21,16 @@ from toolchain.ir.convolution import output_size
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     Lif,
     Shape,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
     Synapse,
 )
 from toolchain.ir.radix import Radix, RadixMax
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 _EXPONENTS = range(-31, 32)
 _INT32_LIMIT = 1 << 31

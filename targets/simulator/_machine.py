@@ -20,19 +20,9 @@ from targets.simulator._radix import RadixMaxState, RadixState
 from targets.simulator._sigma_delta import DeltaState, SigmaState
 from targets.simulator._synapses import carriers
 from toolchain.errors import VerifyError
-from toolchain.ir.mapped import (
-    Circuit,
-    Delta,
-    Injection,
-    IntArray,
-    Lif,
-    Population,
-    Shape,
-    Sigma,
-    SigmaDelta,
-    Synapse,
-)
+from toolchain.ir.mapped import Circuit, Injection, IntArray, Lif, Population, Shape, Synapse
 from toolchain.ir.radix import Radix, RadixMax
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 Emissions = Mapping[str, Emission | None]
 Writes = Mapping[str, npt.NDArray[np.int32]]

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from targets.simulator._layout import from_rows
 from targets.simulator._machine import Machine
 from toolchain.errors import UnknownNameError
-from toolchain.ir.mapped import Circuit, Delta, Lif, Population
+from toolchain.ir.mapped import Circuit, Lif, Population
 from toolchain.ir.radix import Radix, RadixMax
+from toolchain.ir.sigma_delta import Delta
 
 Record: TypeAlias = Mapping[str, Collection[str]]
 

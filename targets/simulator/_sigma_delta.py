@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from targets.simulator._emission import Current, Emission, emission
 from targets.simulator._layout import parameter
-from toolchain.ir.mapped import Delta, IntArray, Sigma, SigmaDelta
+from toolchain.ir.mapped import IntArray
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 
 class DeltaState:

@@ -29,12 +29,12 @@ from targets.simulator._traced import Traced
 from targets.simulator._trains import Counts
 from targets.simulator._within_bounds import watched
 from targets.simulator.step import MEMORY_BYTES
-from toolchain.data import LARGEST_BYTES
 from toolchain.engine import Ints, PopulationTrace, Program, Selection
 from toolchain.errors import InputDataError
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.snn import Spiking
+from toolchain.npz_file import LARGEST_BYTES
 from toolchain.schedule import is_silent_at_rest
 
 Rows: TypeAlias = npt.NDArray[np.int64]

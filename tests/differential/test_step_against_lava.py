@@ -19,15 +19,8 @@ import scipy.sparse
 from targets.lava_compat import enable_lava
 from targets.simulator.step import everything, simulate
 from toolchain.ir.archive import load_archive
-from toolchain.ir.mapped import (
-    Circuit,
-    ConvSynapse,
-    Delta,
-    Injection,
-    Lif,
-    Sigma,
-    SparseSynapse,
-)
+from toolchain.ir.mapped import Circuit, ConvSynapse, Injection, Lif, SparseSynapse
+from toolchain.ir.sigma_delta import Delta, Sigma
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lava"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from toolchain.errors import InputDataError
-from toolchain.ir import ann, graph, mapped, snn, staircase
+from toolchain.ir import ann, graph, mapped, sigma_delta, snn, staircase
 from toolchain.ir._fields import misfit
 from toolchain.ir.narrow import narrowed
 
@@ -50,7 +50,7 @@ DAMAGED = (
 
 _CLASSES = {
     name: cls
-    for module in (ann, graph, mapped, snn, staircase)
+    for module in (ann, graph, mapped, sigma_delta, snn, staircase)
     for name, cls in inspect.getmembers(module, inspect.isclass)
     if dataclasses.is_dataclass(cls)
 }

@@ -23,15 +23,13 @@ from toolchain.ir.convolution import output_size
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     Lif,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
 )
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 HERE = Path(__file__).parent
 TEST = HERE.parents[1] / "differential" / "test_step_against_lava.py"

@@ -12,17 +12,15 @@ from targets.formats.lava_process import emit_lava
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import (
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     Lif,
     Readout,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
     Synapse,
 )
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 GATE = Source(name="gate", shape=(1,), message_bits=2, events=((0, np.array([1])),))
 DENSE = DenseSynapse(

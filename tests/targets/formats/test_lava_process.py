@@ -20,16 +20,14 @@ from toolchain.ir.convolution import convolve
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     Lif,
     Readout,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
 )
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 STEPS = 12
 

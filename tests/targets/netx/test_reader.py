@@ -15,15 +15,13 @@ from toolchain.errors import ImportModelError
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     Lif,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
 )
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 LIF = {
     "neuron/type": np.array([b"LOIHI"]),

@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 
 from targets.simulator.step import everything, run_samples, simulate
-from toolchain.ir.mapped import (
-    Circuit,
-    ConvSynapse,
-    Delta,
-    DenseSynapse,
-    Injection,
-    Lif,
-    Sigma,
-    SigmaDelta,
-    Source,
-)
+from toolchain.ir.mapped import Circuit, ConvSynapse, DenseSynapse, Injection, Lif, Source
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 
 NEVER = 1 << 17
 

@@ -17,18 +17,16 @@ from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.mapped import (
     Circuit,
     ConvSynapse,
-    Delta,
     DenseSynapse,
     Injection,
     Lif,
     Readout,
-    Sigma,
-    SigmaDelta,
     Source,
     SparseSynapse,
     Window,
 )
 from toolchain.ir.radix import Radix, RadixMax
+from toolchain.ir.sigma_delta import Delta, Sigma, SigmaDelta
 from toolchain.ir.text import print_graph
 
 

@@ -28,12 +28,16 @@ PACKAGES = (
 def restrict_to(threads: int) -> None:
     """Give this process and all it starts as many cores and threads.
 
+    Threads of OpenMP, which torch runs in, sleep while they wait: where others use the machine,
+    too, threads that spin wait for one that does not run, and torch is several times slower.
+
     To be called before numpy is imported, which reads the number of threads once.
     """
     if "numpy" in sys.modules:
         raise RuntimeError("numpy was imported before the number of threads was set")
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
+    os.environ["OMP_WAIT_POLICY"] = "passive"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 

@@ -53,6 +53,8 @@ def added(call: Call, values: Sequence[Value], *, suffix: str = "") -> Value:
 
 def scaled(call: Call, value: Value, scale: float) -> Value:
     """Return a value times a number."""
+    if scale == 1:
+        return value
     node = call.emit(Affine, value.node, suffix="scaled", scale=np.array(scale))
     return value.moved_to(node)
 

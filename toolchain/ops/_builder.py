@@ -11,7 +11,7 @@ import numpy as np
 
 from toolchain.ir.ann import Affine, HostOp, Input, Output, Rearrange, Relu, SumPool
 from toolchain.ir.node import Array, IndexArray, Node, Shape
-from toolchain.ops._layout import Value, composed, compressed
+from toolchain.ops._layout import Value, composed, compressed, inverse
 
 
 class GraphBuilder:
@@ -129,6 +129,25 @@ class GraphBuilder:
                 del self._nodes[node.name]
             else:
                 read.update(node.inputs)
+
+    def limit(self, value: Value, maximum: float, tensor: str) -> bool:
+        """Let neurons saturate, if they are a rectifier's with no readers yet.
+
+        Args:
+            value: What one ONNX node is about to read.
+            maximum: Upper limit, > 0.
+            tensor: Name of the ONNX value that holds what they send then.
+        """
+        node = self._nodes[value.node]
+        if not isinstance(node, Relu) or node.name in self._pinned or self._reads(node):
+            return False
+        self._nodes[node.name] = dataclasses.replace(
+            node,
+            maximum=float(np.minimum(node.maximum, maximum)),
+            tensor=tensor,
+            tensor_order=None if value.order is None else inverse(value.order),
+        )
+        return True
 
     def pin(self, node: str) -> None:
         """Keep the layout of the node called ``node``, which several views are of."""

@@ -53,7 +53,13 @@ def at_least(call: Call, value: Value, low: Array) -> Value:
 
 
 def at_most(call: Call, value: Value, high: Array) -> Value:
-    """Return ``min(value, high)``; ``high`` broadcasts as ``low`` of `at_least` does."""
+    """Return ``min(value, high)``; ``high`` broadcasts as ``low`` of `at_least` does.
+
+    A rectifier that nothing else reads saturates there.
+    """
+    is_one = high.size == 1 and high.ndim <= len(value.shape) + 1
+    if is_one and high.item() > 0 and call.builder.limit(value, high.item(), call.output):
+        return call.pass_on(value)
     limit, flip = call.beside(value, high), np.array(-1.0)
     below = call.emit(Affine, value.node, suffix="below", scale=flip, shift=limit)
     rest = rectified(call, value.moved_to(below), suffix="rest")

@@ -20,12 +20,7 @@ def import_max(call: Call) -> Value:
     - Constants broadcast to the values.
     - At most two operands are no constants.
     """
-    values, limit = _operands(call, np.maximum)
-    if len(values) == 1:
-        return call.pass_on(values[0]) if limit is None else at_least(call, values[0], limit)
-    first, second = values
-    above = added(call, [first, scaled(call, second, -1.0)], suffix="difference")
-    return added(call, [second, rectified(call, above, suffix="above")])
+    return _extreme(call, 1.0)
 
 
 @IMPORTERS.register("Min")
@@ -33,16 +28,28 @@ def import_max(call: Call) -> Value:
 def import_min(call: Call) -> Value:
     """Becomes neurons that carry by how much a value is below another, or below a constant.
 
-    - Constants broadcast to the values.
+    - Constants broadcast to the values; a rectifier before one saturates at it.
     - At most two operands are no constants.
     """
-    values, limit = _operands(call, np.minimum)
+    return _extreme(call, -1.0)
+
+
+def _extreme(call: Call, sign: float) -> Value:
+    """Return the largest operand, the smallest for a ``sign`` of -1.
+
+    With s the sign: ``b + s max(s (a - b), 0)``.
+    """
+    values, limit = _operands(call, np.maximum if sign > 0 else np.minimum)
+    if limit is not None:
+        return (at_least if sign > 0 else at_most)(call, values[0], limit)
     if len(values) == 1:
-        return call.pass_on(values[0]) if limit is None else at_most(call, values[0], limit)
+        return call.pass_on(values[0])
+    for value in values:
+        call.builder.pin(value.node)  # each is read twice
     first, second = values
-    below = added(call, [second, scaled(call, first, -1.0)], suffix="difference")
-    rest = rectified(call, below, suffix="below")
-    return added(call, [second, scaled(call, rest, -1.0)])
+    rest = added(call, [scaled(call, first, sign), scaled(call, second, -sign)], suffix="gap")
+    beyond = scaled(call, rectified(call, rest, suffix="beyond"), sign)
+    return added(call, [second, beyond])
 
 
 def _operands(call: Call, joined: np.ufunc) -> tuple[list[Value], Array | None]:
@@ -56,6 +63,4 @@ def _operands(call: Call, joined: np.ufunc) -> tuple[list[Value], Array | None]:
         "two values, or one and constants are supported",
         "write it as several nodes",
     )
-    for value in values:
-        call.builder.pin(value.node)  # each is read twice
     return values, functools.reduce(joined, constants) if constants else None

@@ -70,3 +70,47 @@ def test_three_values_are_refused(op):
         import_text(f"{IMAGE} {{ a = Neg (x) b = Neg (a) [m] y = {op} (a, b, x) }}")
 
     assert error.value.node == "m"
+
+
+LIMITED = (
+    "r = Relu (k)  m = Min (r, six)",
+    "r = Max (k, zero)  m = Min (six, r)",
+    "r = Relu (k)  m = Min (r, six, seven)",
+    "r = Relu (k)  m = Clip (r, , six)",
+    "r = Clip (k, zero, seven)  s = Identity (r)  m = Min (s, six)",
+)
+
+
+def limited(lines):
+    numbers = {"six": 6.0, "seven": 7.0, "zero": 0.0}
+    return import_text(
+        f"{IMAGE} {{ k = Conv (x, w) {lines} y = Conv (m, w) }}",
+        w=small_integers(3, 3, 1, 1),
+        **{name: np.array(number, np.float32) for name, number in numbers.items()},
+    )
+
+
+@pytest.mark.parametrize("lines", LIMITED)
+def test_a_limited_rectifier_is_one_population(lines):
+    model = limited(lines)
+
+    check_against_onnxruntime(model, small_integers(4, 3, 4, 5))
+    (relu,) = model.graph.of_type(Relu)
+    assert (relu.maximum, relu.tensor) == (6.0, "m")
+    assert not model.graph.of_type(Affine)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "r = Relu (k)  n = Min (r, six)  m = Add (n, r)",
+        "r = Relu (k)  n = Add (r, k)  q = Min (r, six)  m = Add (n, q)",
+        "r = Relu (k)  m = Min (r, zero)",
+    ],
+    ids=["read behind", "read before", "no room"],
+)
+def test_a_rectifier_that_others_read_keeps_its_values(lines):
+    model = limited(lines)
+
+    check_against_onnxruntime(model, small_integers(4, 3, 4, 5))
+    assert next(relu.maximum for relu in model.graph.of_type(Relu)) == np.inf

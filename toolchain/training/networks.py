@@ -151,10 +151,14 @@ def _resnet(
     *,
     width: int = 16,
     blocks: Sequence[int] = (3, 3, 3),
+    stem: Sequence[int] = (3, 1),
 ) -> None:
-    """ResNet for small images: ResNet-20 with the defaults. Activations follow the sums."""
+    """ResNet: ResNet-20 with the defaults. Activations follow the sums.
+
+    ``stem`` is size and stride of the first convolution.
+    """
     _require_image(sketch)
-    sketch.conv("stem", width)
+    sketch.conv("stem", width, size=stem[0], stride=stem[1])
     sketch.add("stem-act", activation())
     for i, j, channels, stride in _blocks(width, blocks):
         block, entry = f"block{i}-{j}", sketch.last
@@ -173,6 +177,7 @@ def _ms_resnet(
     *,
     width: int = 16,
     blocks: Sequence[int] = (3, 3, 3),
+    stem: Sequence[int] = (3, 1),
 ) -> None:
     """ResNet whose sums are of input currents: neurons come first in each branch.
 
@@ -180,7 +185,7 @@ def _ms_resnet(
     send, not the sum itself as in the original, so that all weights read spikes.
     """
     _require_image(sketch)
-    total = sketch.conv("stem", width)
+    total = sketch.conv("stem", width, size=stem[0], stride=stem[1])
     for i, j, channels, stride in _blocks(width, blocks):
         block = f"block{i}-{j}"
         sent = sketch.add(f"{block}-1-act", activation(), total)

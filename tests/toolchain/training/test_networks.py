@@ -73,6 +73,21 @@ def test_a_static_sample_is_the_same_as_repeated_frames():
     )
 
 
+@pytest.mark.parametrize("name", ["resnet", "ms-resnet"])
+def test_the_first_convolution_may_be_larger_and_leave_out_positions(name):
+    built = build_network(
+        name, (3, 32, 32), 4, nn.ReLU, width=2, blocks=[1, 1], stem=[7, 4]
+    ).eval()
+
+    shapes = {
+        step.name: y.shape[2:] for step, _, y in built.evaluate(torch.zeros(1, 3, 32, 32))
+    }
+
+    assert built["stem-conv"].kernel_size == (7, 7)
+    assert shapes["stem-norm"] == (2, 8, 8)
+    assert shapes["block2-1-sum"] == (4, 4, 4)
+
+
 def test_samples_of_another_shape_are_refused():
     network = build_network("mlp", (2, 3), 2, nn.ReLU)
 

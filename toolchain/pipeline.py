@@ -36,10 +36,12 @@ from toolchain.ir.verify import accounted
 from toolchain.limits import DEFAULT, Deadline, Limits
 from toolchain.mapping import MAPPINGS
 from toolchain.metrics import agreement, heads_of
+from toolchain.passes.approximate_smooth import NAME as APPROXIMATE
 from toolchain.report import Report, as_json
 from toolchain.reporting.energy import count_multiply_accumulates, model_energy
 from toolchain.rewriting import PASSES, Context, run_phase
 from toolchain.schedule import AUTO, periods_of, require_schedule, schedule_of, scheduled
+from toolchain.straight_pieces import PIECES
 from toolchain.target import FORMATS, TARGETS, Target
 from toolchain.tuning.alternatives import compare_lowerings
 from toolchain.tuning.levels import (
@@ -50,6 +52,7 @@ from toolchain.tuning.levels import (
 )
 from toolchain.tuning.lowering import choose_lowering
 from toolchain.tuning.origin import origin_of, without_effect, without_samples
+from toolchain.tuning.pieces import describe_pieces, require_pieces
 from toolchain.verification.ladder import Climb, Stages, climb, route_of
 from toolchain.verification.layers import report_layers
 from toolchain.verification.reparameterization import uniform_residue
@@ -84,6 +87,7 @@ class Options:
         schedule: ``sequential``, ``pipelined``, or ``auto`` for the lowering's own: pipelined
             where neurons have no memory or fire binary numbers, else sequential.
         method: Name of a conversion method.
+        pieces: Straight pieces of a smooth activation, 2 to 32.
         formats: Names of formats to write; `None` takes the target's that can be written.
         output: Folder of the build; `None` takes ``build/<model>-<target>``.
         reparameterization: ``exact``, or ``uniform`` to measure beside it what the way of the
@@ -103,6 +107,7 @@ class Options:
     lowering: str = AUTO
     schedule: str = AUTO
     method: str = "mmse"
+    pieces: int = PIECES
     formats: tuple[str, ...] | None = None
     output: Path | None = None
     dump_after: str | None = None
@@ -161,11 +166,13 @@ class _Compilation:
         if options.lowering != AUTO:
             MAPPINGS[options.lowering]
         METHODS[options.method]
+        require_pieces(options.pieces)
         require_schedule(options.schedule)
         _require_reparameterization(options.reparameterization)
         self.folder = options.output or default_folder(options.model, options.target)
         self.warnings: list[str] = []
         self.has_samples = True
+        self.exact: Graph | None = None
         _require_known(options.dump_after)
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -225,8 +232,10 @@ class _Compilation:
             levels=self.options.levels or LEVELS_TRIED[0],
             method=self.options.method,
             lowering=self.options.lowering,
+            pieces=self.options.pieces,
         )
         prepared = self._phase(model.graph, Phase.PREPARE, context)
+        self.warnings.extend(describe_pieces(self.exact, self.options.pieces))
         if not self.has_samples:
             self.warnings.append(without_samples(prepared))
         self.progress("calibrate", 0, len(samples))
@@ -251,7 +260,9 @@ class _Compilation:
         mapped = MAPPINGS[context.lowering](quantized, self.target)
         circuit = scheduled(mapped, self.options.schedule)
         program = Program(quantized, circuit, folder)
-        return Stages(model, prepared, converted, lowered, program, context.lowering)
+        return Stages(
+            model, prepared, converted, lowered, program, context.lowering, self.exact
+        )
 
     def _with_levels(self, model: ImportedModel, prepared: Graph, context: Context) -> Context:
         if context.calibration is None:
@@ -278,6 +289,8 @@ class _Compilation:
         self.progress(phase.name.lower(), 0, 1)
         dumped = None
         for name, after in run_phase(graph, phase, context):
+            if name == APPROXIMATE and self.exact is None:
+                self.exact = graph
             graph = after
             self._deadline.check(name)
             if name == self.options.dump_after:

@@ -12,6 +12,7 @@ from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.verify import verify, verify_phase
 from toolchain.registry import Registry
+from toolchain.straight_pieces import PIECES
 from toolchain.target import Target
 
 N = TypeVar("N", bound=Node)
@@ -29,6 +30,7 @@ class Context:
         method: Name of the conversion method.
         lowering: ``temporal`` or ``spatial``.
         calibration: Statistics of the analogue network; `None` before it has been calibrated.
+        pieces: Straight pieces of a smooth activation, >= 2.
     """
 
     target: Target
@@ -36,6 +38,7 @@ class Context:
     method: str
     lowering: str
     calibration: Calibration | None = None
+    pieces: int = PIECES
 
 
 Rewrite: TypeAlias = Callable[[Graph, Context], Graph]

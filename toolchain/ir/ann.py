@@ -22,6 +22,9 @@ _ZERO = np.zeros(())
 _ONE = np.ones(())
 _READS_MAX = 2
 
+SMOOTH_ON_HOST = ("sigmoid", "tanh", "softplus", "softsign", "erf")
+"""Elementary functions that the host computes at the end of a network."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -300,14 +303,15 @@ class Relu(Node):
     """Rectifier, ``y = min(max(x, 0), maximum)``: the activation that neurons replace.
 
     Attributes:
-        maximum: Upper limit, > 0; infinite for a plain rectifier.
+        maximum: Upper limit, > 0; infinite for a plain rectifier. One for all, or
+            ``(C, 1, 1)``, ``(N,)``.
         tensor: Name of the ONNX value that holds the output, to compare them by; empty where
             there is none.
         tensor_order: Flat index into that value (without batch axis) for each element of the
             output; `None` keeps the order.
     """
 
-    maximum: float = math.inf
+    maximum: float | Array = math.inf
     tensor: str = ""
     tensor_order: IndexArray | None = None
 
@@ -321,9 +325,9 @@ class HostOp(Node):
     """An operation that the host runs on the outputs, after the chip.
 
     Attributes:
-        function: ``softmax``, ``log-softmax``, ``sigmoid``, ``argmax``, ``relu``, ``affine``
-            (``factor * x + shift``) or ``round`` (``clip(rint(x), low, high)``, halves to
-            even).
+        function: ``softmax``, ``log-softmax``, ``argmax``, ``relu``, one of `SMOOTH_ON_HOST`,
+            ``affine`` (``factor * x + shift``) or ``round`` (``clip(rint(x), low, high)``,
+            halves to even).
         axis: Axis of the model's output without its batch axis; `None` for all of them
             together.
         keep_axis: Whether ``argmax`` keeps the axis it reduces, with length 1.

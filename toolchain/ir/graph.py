@@ -150,6 +150,13 @@ class Graph:
         layers = tuple(part for part in parts if isinstance(part, (Dense, Conv)))
         return layers if len(layers) == len(parts) else ()
 
+    def pooled_sum(self, node: Node) -> MaxPool | None:
+        """Return the max-pool of layers that ``node`` alone reads, if it reads one."""
+        pool = self.producer(node)
+        is_alone = isinstance(pool, MaxPool) and self.only_user(pool.name) is node
+        of_layers = is_alone and isinstance(self.producer(pool), (Dense, Conv, Add))
+        return pool if isinstance(pool, MaxPool) and of_layers else None
+
     def reader_of_sum(self, layer: Node) -> Node | None:
         """Return the node that reads a layer, or the sum it is in, if there is exactly one."""
         user = self.only_user(layer.name)

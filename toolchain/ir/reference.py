@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.ann import (
+    SMOOTH_ON_HOST,
     Add,
     Affine,
     Concat,
@@ -31,9 +32,11 @@ from toolchain.ir.ann import (
     SumPool,
 )
 from toolchain.ir.convolution import convolve, windows
+from toolchain.ir.curve import X
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import IndexArray, Node
 from toolchain.ir.packing import pack
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import (
     IntegrateFire,
     LmHt,
@@ -268,6 +271,11 @@ def _(node: Relu, x: Value) -> Value:
 
 
 @compute.register
+def _(node: Smooth, x: Value) -> Value:
+    return node.curve(counts_of(x))
+
+
+@compute.register
 def _(node: Staircase, x: Value) -> Value:
     rounded = np.floor(counts_of(x)) if node.rounds_down else np.rint(counts_of(x))
     return np.clip(rounded, node.low, node.high)
@@ -383,8 +391,8 @@ def _on_host(step: HostOp, x: Floats) -> Floats:
     axis = tuple(range(1, x.ndim)) if step.axis is None else step.axis + 1
     if step.function == "relu":
         return np.maximum(x, 0)
-    if step.function == "sigmoid":
-        return 1 / (1 + np.exp(-x))
+    if step.function in SMOOTH_ON_HOST:
+        return X.then(step.function)(x)
     if step.function == "affine":
         return step.factor * x + step.shift
     if step.function == "round":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from toolchain.ir.ann import Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import IndexArray, Node, Shape
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 
 
@@ -49,5 +50,5 @@ def counts_steps(prepared: Graph) -> bool:
     return (
         is_known
         and bool(prepared.of_type(Staircase))
-        and not any(isinstance(node, (Relu, LmHt)) for node in prepared)
+        and not any(isinstance(node, (Relu, Smooth, LmHt)) for node in prepared)
     )

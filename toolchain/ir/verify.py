@@ -24,6 +24,7 @@ from toolchain.ir.ann import (
 )
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import (
     IntegrateFire,
     LmHt,
@@ -42,7 +43,18 @@ _ACTIVATIONS = (Relu, Staircase, LmHt, Spiking)
 _SINGLE = (OrPool, IntegrateFire, ThresholdBank, RadixPool, RadixFire)
 
 ALLOWED: Mapping[Phase, tuple[type[Node], ...]] = {
-    Phase.IMPORT: (*_FRAME, Concat, SumPool, MaxPool, Affine, Relu, Staircase, LmHt, HostOp),
+    Phase.IMPORT: (
+        *_FRAME,
+        Concat,
+        SumPool,
+        MaxPool,
+        Affine,
+        Relu,
+        Smooth,
+        Staircase,
+        LmHt,
+        HostOp,
+    ),
     Phase.PREPARE: (*_FRAME, MaxPool, Relu, Staircase, LmHt),
     Phase.CONVERT: (*_FRAME, MaxPool, MultiThreshold),
     Phase.LOWER: (*_FRAME, *_SINGLE),

@@ -48,6 +48,7 @@ class Call:
         dtypes: Names of the element types of the inputs, ``""`` for one left out.
         output_shapes: Of the outputs without their batch axis, as ONNX infers them.
         builder: Takes the nodes made.
+        is_at_end: Whether only what the host computes stands behind the node.
     """
 
     node: onnx.NodeProto
@@ -57,6 +58,7 @@ class Call:
     dtypes: tuple[str, ...]
     output_shapes: tuple[Shape, ...]
     builder: GraphBuilder
+    is_at_end: bool = False
     _known: set[str] = field(default_factory=set)
 
     @property

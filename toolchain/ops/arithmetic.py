@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 
 from toolchain.ir.ann import Affine
+from toolchain.ir.curve import X
 from toolchain.ir.node import Array
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._branches import added, scaled
+from toolchain.ops._curves import curved, product
+
+_DIVIDES = "divides by what the network computes; only a constant divisor is supported"
+_DIVIDE_ELSEWHERE = "multiply by a constant, or divide outside the network"
 
 
 @IMPORTERS.register("Add")
@@ -52,15 +57,20 @@ def import_neg(call: Call) -> Value:
 def import_mul(call: Call) -> Value:
     """Becomes a scale, which is merged into the layer before or after it.
 
-    - One operand is a constant that broadcasts to the other.
+    - One operand is a constant that broadcasts to the other, or both are functions of the same
+      value, as in `x * Sigmoid(x)`: then it is part of a smooth activation.
     """
-    call.require(
-        not _joins(call),
-        "multiplies two values that the network computes; one operand must be a constant",
-        "a spike cannot scale another: train without gates and attention, or run this part "
-        "on the host",
-    )
-    return _affine(call, scale=_constant(call))
+    if not _joins(call):
+        return _affine(call, scale=_constant(call))
+    made = product(call, call.value(0), call.value(1))
+    if made is None:
+        call.refuse(
+            "multiplies two values that the network computes; one operand must be a constant, "
+            "or both functions of the same value",
+            "a spike cannot scale another: train without gates and attention, or run this part "
+            "on the host",
+        )
+    return made
 
 
 @IMPORTERS.register("Div")
@@ -68,16 +78,28 @@ def import_mul(call: Call) -> Value:
 def import_div(call: Call) -> Value:
     """Becomes a scale, which is merged into the layer before or after it.
 
-    - The divisor is a constant without zeros that broadcasts to the dividend.
+    - The divisor is a constant without zeros that broadcasts to the dividend, or both are
+      functions of the same value, as in `x / (1 + Exp(-x))`: then it is part of a smooth
+      activation.
     """
-    call.require(
-        call.value_position() == 0,
-        "divides by what the network computes; only a constant divisor is supported",
-        "multiply by a constant, or divide outside the network",
+    if call.value_position() == 1:
+        return _inverted(call)
+    made = (
+        product(call, call.value(0), call.value(1), is_quotient=True) if _joins(call) else None
     )
+    if made is not None:
+        return made
+    call.require(not _joins(call), _DIVIDES, _DIVIDE_ELSEWHERE)
     constant = _constant(call)
     call.require(bool(np.all(constant)), "divides by zero")
     return _affine(call, scale=1 / constant.astype(np.float64))
+
+
+def _inverted(call: Call) -> Value:
+    """Return one number divided by a value, as part of a smooth activation."""
+    dividend = call.constant(0)
+    call.require(dividend.size == 1, _DIVIDES, _DIVIDE_ELSEWHERE)
+    return curved(call, call.value(1), X.then("reciprocal").scaled(float(dividend.item())))
 
 
 def _joins(call: Call) -> bool:

@@ -29,16 +29,6 @@ def import_log_softmax(call: Call) -> Value:
     return call.on_host(call.host_value(), "log-softmax", axis=_softmax_axis(call))
 
 
-@IMPORTERS.register("Sigmoid")
-@versions(6, 13)
-def import_sigmoid(call: Call) -> Value:
-    """Is computed by the host.
-
-    - At the end of the network.
-    """
-    return call.on_host(call.host_value(), "sigmoid")
-
-
 @IMPORTERS.register("ArgMax")
 @versions(1, 11, 12, 13)
 def import_arg_max(call: Call) -> Value:

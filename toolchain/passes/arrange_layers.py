@@ -15,6 +15,7 @@ import numpy as np
 from toolchain.ir.ann import Add, Affine, Conv, Dense, Input, Output, Rearrange, Relu, SumPool
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.ir.staircase import Staircase
 from toolchain.passes.fold_affine import is_per_channel
@@ -41,9 +42,10 @@ def arrange_layers(graph: Graph, _: Context) -> Graph:
         elif isinstance(node, Rearrange) and isinstance(graph.producer(node), Input):
             if node.order is not None or len(node.shape) != 1:
                 graph = _with_skip(graph, node, 0, graph.shapes[node.inputs[0]])
-        elif isinstance(node, (Relu, LmHt, Staircase, Output)):
+        elif isinstance(node, (Relu, Smooth, LmHt, Staircase, Output)):
             before = graph.producer(node)
-            if not isinstance(before, (*_LAYERS, Add, Affine)):
+            is_pooled = isinstance(node, Smooth) and graph.pooled_sum(node) is not None
+            if not is_pooled and not isinstance(before, (*_LAYERS, Add, Affine)):
                 graph = _with_skip(graph, node, 0, graph.shapes[before.name])
     return graph
 

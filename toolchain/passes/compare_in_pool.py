@@ -19,6 +19,7 @@ import numpy as np
 from toolchain.ir.ann import Add, Affine, Conv, Dense, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.ir.staircase import Staircase
 from toolchain.rewriting import Context, compiler_pass
@@ -36,6 +37,8 @@ def compare_in_pool(graph: Graph, _: Context) -> Graph:
     if any(isinstance(node, (LmHt, Staircase)) for node in graph):
         return graph
     for pool in graph.of_type(MaxPool):
+        if _feeds_activation(graph, pool):
+            continue
         is_small = int(np.prod(pool.kernel)) in _WINDOW
         source = graph.producer(pool)
         if isinstance(source, Rearrange):
@@ -62,6 +65,11 @@ def _without_padding(graph: Graph, pool: MaxPool) -> tuple[Graph, MaxPool]:
     )
     pool = dataclasses.replace(pool, inputs=(edges.name,), padding=((0, 0), (0, 0)))
     return graph.insert_before(pool.name, edges).swap(pool), pool
+
+
+def _feeds_activation(graph: Graph, pool: MaxPool) -> bool:
+    """Tell whether a smooth activation alone reads a pool: its pieces pass the pool."""
+    return isinstance(graph.only_user(pool.name), Smooth)
 
 
 def _compared(graph: Graph, pool: MaxPool) -> Graph:

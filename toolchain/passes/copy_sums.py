@@ -14,11 +14,12 @@ import dataclasses
 from toolchain.ir.ann import Add, Affine, Conv, Dense, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.rewriting import Context, compiler_pass
 
 _LAYERS_MAX = 4
-_READERS = (Add, Affine, LmHt, Output, Rearrange, Relu)
+_READERS = (Add, Affine, LmHt, Output, Rearrange, Relu, Smooth)
 
 
 @compiler_pass("copy-sums", phase=Phase.PREPARE, after=("compose-sum-pool",))

@@ -20,6 +20,7 @@ import numpy as np
 from toolchain.ir.ann import Add, Affine, Concat, Conv, Dense, MaxPool, Rearrange, Relu, SumPool
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, IndexArray, Node, Shape
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.passes.fold_affine import is_per_channel
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
@@ -102,6 +103,11 @@ def _parts(user: Node, shapes: list[Shape]) -> list[Node] | None:
 @_parts.register
 def _(user: Relu, shapes: list[Shape]) -> list[Node] | None:
     return [dataclasses.replace(user, tensor="", tensor_order=None) for _ in shapes]
+
+
+@_parts.register
+def _(user: Smooth, shapes: list[Shape]) -> list[Node] | None:
+    return [user for _ in shapes]
 
 
 @_parts.register

@@ -16,6 +16,7 @@ import numpy as np
 from toolchain.ir.ann import Add, Conv, Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, IndexArray, Node, Shape
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
@@ -45,7 +46,7 @@ def _fold(graph: Graph, node: Rearrange) -> Graph:
         return graph if chosen is None else _absorb(graph, node, chosen)
     if isinstance(after, LmHt) and _keeps_all(node, shape):
         return graph.swap(_behind(after, node)).exchange(node.name)
-    if isinstance(after, Relu):
+    if isinstance(after, (Relu, Smooth)):
         return graph.exchange(node.name)
     if isinstance(after, Add):
         return _behind_sum(graph, node, after)

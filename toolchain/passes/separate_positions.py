@@ -43,7 +43,7 @@ def _separate(graph: Graph, affine: Affine) -> Graph:
     if len(shape) != 3 or is_per_channel(affine.scale):
         return graph
     if isinstance(user, Relu):
-        is_plain = np.isinf(user.maximum) and not np.any(affine.shift)
+        is_plain = bool(np.all(np.isinf(user.maximum))) and not np.any(affine.shift)
         return graph.exchange(affine.name) if is_plain and np.all(affine.scale > 0) else graph
     scale = np.broadcast_to(affine.scale, shape).reshape(shape[0], -1)
     classes, kinds = np.unique(scale, axis=1, return_inverse=True)

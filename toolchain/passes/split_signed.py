@@ -19,13 +19,14 @@ import numpy as np
 from toolchain.ir.ann import Add, Conv, Dense, Input, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array, Node, Shape
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.ir.staircase import Staircase
 from toolchain.passes.compose_skip import is_skip
 from toolchain.rewriting import Context, compiler_pass
 
 _LAYERS = (Dense, Conv)
-_ENDS = (Relu, LmHt, Staircase, Output)
+_ENDS = (Relu, Smooth, LmHt, Staircase, Output)
 
 
 @compiler_pass("split-signed", phase=Phase.PREPARE, after=("arrange-layers",))

@@ -57,8 +57,12 @@ _KEPT_TOLERANCE = 1e-6
 RUNGS = ("onnxruntime", "imported", "converted", "lowered", "quantized", "count", "step")
 """Those of every network, from the source down; engines that run artifacts come after them."""
 
+APPROXIMATED = "approximated"
+"""Rung behind ``imported`` of networks with smooth activations, which pieces stand in for."""
+
 _PROMISES = {
     "onnxruntime": "reference",
+    APPROXIMATED: "lossy by design",
     "converted": "lossy by design",
     "quantized": "lossy by design",
 }
@@ -76,6 +80,8 @@ class Stages:
     Attributes:
         model: As imported.
         prepared: After `Phase.PREPARE`.
+        exact: The same as far as it is exact, with the smooth activations that pieces stand in
+            for; `None` if there are none.
         converted: After `Phase.CONVERT`.
         lowered: After `Phase.LOWER`.
         program: Quantized and mapped, with its artifacts.
@@ -88,6 +94,14 @@ class Stages:
     lowered: Graph
     program: Program
     lowering: str
+    exact: Graph | None = None
+
+    @property
+    def analogue(self) -> dict[str, Graph]:
+        """The graphs of the rungs above ``converted``, by name."""
+        if self.exact is None:
+            return {"imported": self.prepared}
+        return {"imported": self.exact, APPROXIMATED: self.prepared}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +111,8 @@ class Route:
     Attributes:
         program: Quantized and mapped, with its artifacts.
         model: The source model; `None` if it is not at hand.
-        graphs: Of the rungs ``imported``, ``converted`` and ``lowered`` those at hand, by name.
+        graphs: Of the rungs ``imported``, ``approximated``, ``converted`` and ``lowered`` those
+            at hand, by name.
         artifacts: Formats that were written, each a rung if an engine runs it.
         absent: Why rungs cannot be run, by name.
         wanted: Names of the rungs to run; `None` for all.
@@ -112,9 +127,16 @@ class Route:
     wanted: frozenset[str] | None = None
     tolerance: float = IMPORT_TOLERANCE
 
+    @property
+    def rungs(self) -> tuple[str, ...]:
+        """Rungs of the network, from the source down; engines come after them."""
+        place = RUNGS.index("imported") + 1
+        approximated = (APPROXIMATED,) if APPROXIMATED in self.graphs else ()
+        return (*RUNGS[:place], *approximated, *RUNGS[place:])
+
     def has(self, rung: str) -> bool:
         """Tell whether a rung, or the one below it, which is compared with it, is wanted."""
-        below = RUNGS[RUNGS.index(rung) + 1 :][:1] if rung in RUNGS else ()
+        below = self.rungs[self.rungs.index(rung) + 1 :][:1] if rung in self.rungs else ()
         return self.wanted is None or not self.wanted.isdisjoint((rung, *below))
 
 
@@ -149,7 +171,7 @@ def route_of(stages: Stages, artifacts: tuple[str, ...], refused: Mapping[str, s
         program=stages.program,
         model=stages.model,
         graphs={
-            "imported": stages.prepared,
+            **stages.analogue,
             "converted": stages.converted,
             "lowered": stages.lowered,
         },
@@ -168,7 +190,7 @@ def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
     """
     ladder = _Ladder(route)
     progress("verify", 0, len(samples.x))
-    if any(route.has(rung) for rung in RUNGS):
+    if any(route.has(rung) for rung in route.rungs):
         for start, chunk in _chunks(route.program.graph, samples):
             ladder.add(start, chunk)
             progress("verify", start + len(chunk.x), len(samples.x))
@@ -184,7 +206,7 @@ class _Ladder:
     def __init__(self, route: Route) -> None:
         self.route, self.program = route, route.program
         self.heads = heads_of(route.program.graph)
-        self.tallies = {name: self._tally(name) for name in RUNGS}
+        self.tallies = {name: self._tally(name) for name in route.rungs}
         self.run_source = None
         if route.model is not None and (route.has("onnxruntime") or route.has("imported")):
             self.run_source = spike_source(route.model, route.graphs["imported"])
@@ -222,7 +244,8 @@ class _Ladder:
         if above is not None and self.tallies["converted"].promise == _TIES_APART:
             above, above_counts = decode_of(self.route.graphs["imported"], chunk.x)
         graphs = {**self.route.graphs, "quantized": self.program.graph}
-        for rung in ("converted", "lowered", "quantized"):
+        stages = ("converted", "lowered", "quantized")
+        for rung in (APPROXIMATED, *stages) if APPROXIMATED in graphs else stages:
             if rung not in graphs or not self.route.has(rung):
                 above, above_counts = None, {}
                 continue

@@ -53,11 +53,11 @@ def test_a_concatenation_reads_its_parts_in_order():
 
 
 def test_a_product_of_two_branches_is_refused_where_they_meet():
-    error = refused("h = Relu (x)  [gate] y = Mul (h, x)")
+    error = refused("h = MatMul (x, w)  k = MatMul (h, w)  [gate] y = Mul (h, k)")
 
     assert str(error) == (
         "import at 'gate': Mul multiplies two values that the network computes; one operand "
-        "must be a constant\n"
+        "must be a constant, or both functions of the same value\n"
         "  hint: a spike cannot scale another: train without gates and attention, or run this "
         "part on the host"
     )

@@ -188,7 +188,9 @@ def test_sequences_are_refused_by_node_name():
 
 
 def test_another_activation_gets_a_hint():
-    model = text_model("net (float[N, 3] x) => (float[N, 3] y) { [act] y = Tanh (x) }")
+    model = text_model(
+        "net (float[N, 3] x) => (float[N, 3] y) { [act] y = ThresholdedRelu (x) }"
+    )
 
     with pytest.raises(UnsupportedOpError) as error:
         import_proto(model)

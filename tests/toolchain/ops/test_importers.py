@@ -29,6 +29,7 @@ CALLS = {
     "AveragePool": "<kernel_shape = [2, 2]> (x)",
     "BatchNormalization": "(x, p, c1, c1, p)",
     "Cast": "<to = 11> (x)",
+    "Celu": "<alpha = 0.5> (x)",
     "Clip": "<min = 0.0> (x)",
     "Concat": "<axis = 1> (x, x)",
     "Conv": "(x, k)",
@@ -37,14 +38,18 @@ CALLS = {
     "DequantizeLinear": "(x, half, seven)",
     "Div": "(x, p4)",
     "Dropout": "(x)",
+    "Elu": "<alpha = 1.5> (x)",
+    "Erf": "(x)",
     "Expand": "(x, bigger)",
     "Flatten": "(x)",
     "Floor": "(x)",
     "Gather": "<axis = 2> (x, backwards)",
+    "Gelu": '<approximate = "tanh"> (x)',
     "Gemm": "(x, w, c)",
     "GlobalAveragePool": "(x)",
     "GlobalMaxPool": "(x)",
     "HardSigmoid": "<alpha = 0.25> (x)",
+    "HardSwish": "(x)",
     "Identity": "(x)",
     "LeakyRelu": "<alpha = 0.5> (x)",
     "LogSoftmax": "(x)",
@@ -53,10 +58,12 @@ CALLS = {
     "MaxPool": "<kernel_shape = [2, 2]> (x)",
     "Mean": "(x, x)",
     "Min": "(x, same)",
+    "Mish": "(x)",
     "Mul": "(x, c)",
     "Neg": "(x)",
     "PRelu": "(x, c)",
     "Pad": "<pads = [0, 0, 1, 0, 0, 0, 0, 1]> (x)",
+    "Pow": "(x, unit)",
     "QuantizeLinear": "(x, half, seven)",
     "ReduceMax": "<axes = [2, 3]> (x)",
     "ReduceMean": "<axes = [2, 3]> (x)",
@@ -65,14 +72,19 @@ CALLS = {
     "Reshape": "(x, shape)",
     "Resize": "(x, twice)",
     "Round": "(x)",
+    "Selu": "<alpha = 1.5> (x)",
     "Sigmoid": "(x)",
     "Slice": "<starts = [1, -3], ends = [9, -1], axes = [1, 3]> (x)",
     "Softmax": "(x)",
+    "Softplus": "(x)",
+    "Softsign": "(x)",
     "SpaceToDepth": "<blocksize = 2> (x)",
     "Split": "<axis = 3, split = [1, 3]> (x)",
     "Squeeze": "<axes = [1]> (x)",
     "Sub": "(x, c)",
     "Sum": "(x, x)",
+    "Swish": "<alpha = 1.5> (x)",
+    "Tanh": "(x)",
     "Tile": "(x, repeats)",
     "Transpose": "<perm = [0, 2, 3, 1]> (x)",
     "Unsqueeze": "<axes = [1]> (x)",
@@ -94,6 +106,12 @@ CALLS_SINCE = {
     ("Unsqueeze", 13): "(x, one)",
     ("Upsample", 9): "(x, twice)",
 }
+SPELLED = {
+    "Exp": "e = Exp (x)  d = Add (e, unit)  y = Div (unit, d)",
+    "Log": "e = Exp (x)  d = Add (e, unit)  y = Log (d)",
+    "Reciprocal": "e = Exp (x)  d = Add (e, unit)  y = Reciprocal (d)",
+}
+"""Activations that are spelled with operators that are none by themselves."""
 OUTPUTS = {"Split": "z, y"}
 SHAPES = {
     "DepthToSpace": (8, 3, 4),
@@ -120,6 +138,7 @@ WEIGHTS = {
     "steps": np.array([1, -2]),
     "parts": np.array([1, 3]),
     "zero": np.array(0, np.float32),
+    "unit": np.array(1, np.float32),
     "half": np.array(0.5, np.float32),
     "seven": np.array(7, np.int8),
     "shape": np.array([0, 4, 6]),
@@ -134,6 +153,9 @@ WEIGHTS = {
 
 def minimal(operator, version):
     """Return the smallest model with an operator in one version, and the shape of its input."""
+    if operator in SPELLED:
+        body = f"(float[1, 2, 3, 4] y) {{ {SPELLED[operator]} }}"
+        return f"net (float[1, 2, 3, 4] x) => {body}", (2, 3, 4)
     call = CALLS[operator]
     for (name, since), newer in CALLS_SINCE.items():
         if name == operator and version >= since:

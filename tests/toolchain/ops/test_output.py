@@ -1,4 +1,4 @@
-"""Softmax, LogSoftmax, Sigmoid and ArgMax are computed by the host, at the end only."""
+"""Softmax, LogSoftmax and ArgMax are computed by the host, at the end only; Sigmoid there."""
 
 import numpy as np
 import pytest
@@ -116,10 +116,10 @@ def test_no_host_operation_is_left_in_the_graph():
 
 def test_inside_the_network_it_is_refused_by_its_own_name():
     with pytest.raises(UnsupportedOpError) as error:
-        tail_of("[gate] s = Sigmoid (x)  [fc] y = MatMul (s, w)", w=small_integers(5, 5))
+        tail_of("[gate] s = Softmax (x)  [fc] y = MatMul (s, w)", w=small_integers(5, 5))
 
     assert str(error.value) == (
-        "import at 'gate': Sigmoid is supported at the end of the network only, and 'fc' reads "
+        "import at 'gate': Softmax is supported at the end of the network only, and 'fc' reads "
         "it\n"
         "  hint: use Relu inside the network"
     )

@@ -7,12 +7,12 @@ batch. Whether it is follows from the types for one sample and for two.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnx.helper
+import onnx.shape_inference
 
 from toolchain.errors import CompileError
 from toolchain.frontend.constants import (
@@ -21,7 +21,7 @@ from toolchain.frontend.constants import (
     learn_node,
     operands_of,
 )
-from toolchain.frontend.importing import bind_batches
+from toolchain.frontend.importing import bind_batches, inputs_of
 from toolchain.frontend.model_file import ModelFile
 from toolchain.ir.node import Array, Shape
 from toolchain.partial.dataflow import Flow
@@ -101,6 +101,8 @@ def _resolved(file: ModelFile, sample: onnx.ValueInfoProto) -> Resolved:
     flow = Flow(graph, sample.name)
     for node in graph.node:
         _learn(known, node, file, is_dependent=node.name in flow.dependent)
+    if any(known.shape(value) is None for value in flow.makers):
+        _complete(known, file, kind)
     return known
 
 
@@ -108,7 +110,7 @@ def _learn(
     known: Resolved, node: onnx.NodeProto, file: ModelFile, *, is_dependent: bool
 ) -> None:
     """Learn what a node makes; of one that ONNX cannot tell, nothing."""
-    if not _all_known(known, node.input):
+    if not all(name in known.types for name in node.input if name):
         return
     try:
         learn_node(known, node, file, is_dependent=is_dependent)
@@ -116,5 +118,16 @@ def _learn(
         return
 
 
-def _all_known(known: Resolved, names: Iterable[str]) -> bool:
-    return all(name in known.types for name in names if name)
+def _complete(known: Resolved, file: ModelFile, sample: onnx.TypeProto) -> None:
+    """Learn what follows only from all nodes together, as with graphs that nodes carry."""
+    model = onnx.ModelProto()
+    model.CopyFrom(file.proto)
+    inputs_of(model.graph)[0].type.CopyFrom(sample)
+    del model.graph.value_info[:]
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return
+    for value in (*inferred.value_info, *inferred.output):
+        if known.shape(value.name) is None:
+            known.types[value.name] = value.type

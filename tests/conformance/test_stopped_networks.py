@@ -87,8 +87,26 @@ def test_a_recurrent_cell_is_refused(tmp_path, cell, gates):
         import_model(path)
 
     assert error.value.node == "stop"
+    assert "its state is kept over the sequence" in error.value.problem
     assert "train a feed-forward network" in error.value.hint
-    assert not check_model(path).compiles
+    found = check_model(path)
+    (obstacle,) = found.obstacles
+    assert (obstacle.node, obstacle.problem) == ("stop", error.value.problem)
+    verdicts = {node.operator: node.verdict for node in found.nodes}
+    assert verdicts.pop(cell) == "stopped"
+    assert set(verdicts.values()) == {"not reached"}
+
+
+def test_a_transpose_that_other_nodes_read_too_is_refused_itself(tmp_path):
+    text = """net (float[N, 3, 2] x) => (float[N, 2] y) {
+        [turn] t = Transpose <perm = [1, 0, 2]> (x)
+        [stop] s, h = RNN <hidden_size = 2> (t, w, r)
+        q = Squeeze (h, first)
+        m = ReduceMean <axes = [0], keepdims = 0> (t)  y = Add (q, m) }"""
+    weights = {"w": small_integers(1, 2, 2), "r": small_integers(1, 2, 2)}
+    path = saved(tmp_path, text_model(text, first=np.array([0]), **weights))
+
+    assert {found.node for found in check_model(path).obstacles} == {"turn"}
 
 
 def test_squeeze_and_excitation_is_refused(tmp_path, write):

@@ -20,6 +20,7 @@ from toolchain.frontend.dependence import dependent_nodes, ends_of, starts_of
 from toolchain.frontend.functions import check_windows, importer_name
 from toolchain.frontend.model_file import ModelFile, read_model
 from toolchain.frontend.node_importer import NodeImporter
+from toolchain.frontend.recurrence import RECURRENT
 from toolchain.frontend.ways_out import way_out
 from toolchain.ir.ends import sample_shape
 from toolchain.ir.graph import Graph
@@ -218,8 +219,10 @@ def require_importer(node: onnx.NodeProto) -> None:
         UnsupportedOpError: There is none; it names the node.
     """
     if importer_name(node) not in IMPORTERS:
+        why = f": {RECURRENT[node.op_type]}" if node.op_type in RECURRENT else ""
         raise UnsupportedOpError(
-            f"{node.op_type} is not supported; docs/supported-operators.md has those that are",
+            f"{node.op_type} is not supported{why}; "
+            "docs/supported-operators.md has those that are",
             node=node.name,
             hint=way_out(node.op_type),
         )

@@ -37,6 +37,7 @@ from toolchain.frontend.model_file import (
     require_plain,
 )
 from toolchain.frontend.node_importer import NodeImporter
+from toolchain.frontend.recurrence import RECURRENT, nodes_for_recurrence
 from toolchain.ir.ann import HostOp
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
@@ -58,6 +59,7 @@ class Survey:
         host: What the host computes of them.
         graph: All of it, if nothing is in the way but nodes that rectifiers stand in for.
         is_whole: Whether it can be, so far.
+        for_recurrence: Names of nodes that only serve recurrent layers.
     """
 
     file: ModelFile
@@ -70,6 +72,7 @@ class Survey:
     host: tuple[HostOp, ...] = ()
     graph: Graph | None = None
     is_whole: bool = True
+    for_recurrence: frozenset[str] = frozenset()
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -106,6 +109,7 @@ def survey_model(path: Path, limits: Limits = DEFAULT) -> Survey:
     nodes = dependent_nodes(graph, names)
     known = Resolved({sample.name: sample.type for sample in samples})
     survey = Survey(file, known, frozenset(node.name for node in nodes))
+    survey.for_recurrence = nodes_for_recurrence(graph, nodes)
     _attempt(survey, partial(check_windows, nodes))
     for problem in (*starts_of(names, nodes), *ends_of(graph, nodes)):
         survey.keep(problem)
@@ -170,6 +174,8 @@ def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None
         survey.is_whole = False
         for name in node.output:
             survey.known.types.pop(name, None)
+    elif node.name in survey.for_recurrence:
+        survey.unreached[node.name] = node.input[0]
     elif is_dependent and not _attempt(survey, make, node.name):
         importer.builder = before
         if not importer.stand_in(node):
@@ -181,8 +187,9 @@ def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None
 
 def _enter_outputs(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None:
     """Take what a refused node computes for values from outside, where their shape is known."""
+    is_turned = node.op_type in RECURRENT  # the batch axis is not the first
     for name in filter(None, node.output):
-        shape = survey.known.shape(name)
+        shape = None if is_turned else survey.known.shape(name)
         if shape is not None and len(shape) > 1 and shape[0] == 1 and 0 not in shape:
             importer.enter(name)
         else:

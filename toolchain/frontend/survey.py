@@ -172,8 +172,7 @@ def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None
     before = importer.builder.copy()
     if not _attempt(survey, learn, node.name):
         survey.is_whole = False
-        for name in node.output:
-            survey.known.types.pop(name, None)
+        _forget_outputs(survey, node)
     elif node.name in survey.for_recurrence:
         survey.unreached[node.name] = node.input[0]
     elif is_dependent and not _attempt(survey, make, node.name):
@@ -183,6 +182,11 @@ def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None
             _enter_outputs(survey, importer, node)
         if node.name not in survey.refused:
             survey.unreached[node.name] = node.input[0]
+
+
+def _forget_outputs(survey: Survey, node: onnx.NodeProto) -> None:
+    for name in node.output:
+        survey.known.types.pop(name, None)
 
 
 def _enter_outputs(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None:

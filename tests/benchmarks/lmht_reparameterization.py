@@ -92,21 +92,19 @@ def known(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 def measured(network: Network, dataset: Dataset, samples: int) -> dict[str, Any]:
     """Return accuracies, and shares of counts and answers that differ."""
     network = network.double().eval()
-    singles = {way: with_single_thresholds(network, way) for way in WAYS}
+    networks = {"before": network} | {way: with_single_thresholds(network, way) for way in WAYS}
     x, y = dataset.test_x[:samples], dataset.test_y[:samples]
     totals: dict[str, float] = defaultdict(float)
     for start in range(0, len(x), BATCH):
         part, labels = (torch.tensor(a[start : start + BATCH]) for a in (x, y))
-        with torch.no_grad():
-            answers = network(part.double()).argmax(dim=1)
-        totals["before"] += int((answers == labels).sum())
-        for way, single in singles.items():
-            found = compare(network, single, part.double())
-            theirs = found.logits.argmax(dim=1)
+        found = compare(network, networks, part.double())
+        answers = found["before"].logits.argmax(dim=1)
+        for way, one in found.items():
+            theirs = one.logits.argmax(dim=1)
             totals[way] += int((theirs == labels).sum())
             totals[f"{way} answers"] += int((theirs != answers).sum())
-            totals[f"{way} differing"] += found.differing
-            totals[f"{way} counts"] += found.counts
+            totals[f"{way} differing"] += one.differing
+            totals[f"{way} counts"] += one.counts
     shares = {name: value / len(x) for name, value in totals.items() if "counts" not in name}
     for way in WAYS:
         shares[f"{way} differing"] = totals[f"{way} differing"] / totals[f"{way} counts"]

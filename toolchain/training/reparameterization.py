@@ -36,19 +36,18 @@ def reparameterized(
     networks = {"before": exact} | {way: with_single_thresholds(exact, way) for way in WAYS}
     right: dict[str, int] = defaultdict(int)
     differing: dict[str, int] = defaultdict(int)
-    counts = 0
+    counts: dict[str, int] = defaultdict(int)
     for x, y in test.batches(places.split(_BATCH)):
-        for way, single in networks.items():
-            found = compare(exact, single, x.double())
+        for way, found in compare(exact, networks, x.double()).items():
             right[way] += int((found.logits.argmax(dim=1) == y).sum())
             differing[way] += found.differing
-        counts += found.counts
+            counts[way] += found.counts
     x = test.batch(places[:counted])[0].double()
     measured = {
         way: {
             "samples": len(places),
             "accuracy": right[way] / len(places),
-            "differing": differing[way] / counts,
+            "differing": differing[way] / counts[way],
             **count_operations(single, x).as_dict(),
         }
         for way, single in networks.items()

@@ -17,6 +17,7 @@ Source: LM-HT (Hao et al., NeurIPS 2024), section 4.5 and theorem A.2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,22 +99,22 @@ def with_single_thresholds(network: Network, way: str) -> Network:
     return network.with_steps(steps).eval()
 
 
-def compare(trained: Network, single: Network, x: Any) -> Difference:
-    """Return what ``single`` sends otherwise than ``trained`` for samples ``x``.
+def compare(trained: Network, others: Mapping[str, Network], x: Any) -> dict[str, Difference]:
+    """Return what each of ``others`` sends otherwise than ``trained`` for samples ``x``.
 
-    Both run from the samples on, so that differences of a layer reach those behind it.
+    All run from the samples on, so that differences of a layer reach those behind it.
     """
-    counts = differing = 0
-    logits = None
+    counts, differing = 0, dict.fromkeys(others, 0)
+    last: dict[str, Any] = {}
     with torch.no_grad():
-        pairs = zip(trained.evaluate(x), single.evaluate(x), strict=True)
-        for (step, _, wanted), (_, _, found) in pairs:
+        runs = [network.evaluate(x) for network in (trained, *others.values())]
+        for (step, _, wanted), *found in zip(*runs, strict=True):
+            last = dict(zip(others, (y for _, _, y in found), strict=True))
             if isinstance(step.module, MultiThreshold):
                 counts += wanted.numel()
-                differing += int(
-                    (step.module.counts(wanted) != step.module.counts(found)).sum()
-                )
-            logits = found
-    if logits is None:
-        raise TrainingError("the network has no steps")
-    return Difference(logits.mean(dim=0), counts, differing)
+                sent = step.module.counts(wanted)
+                for name, y in last.items():
+                    differing[name] += int((step.module.counts(y) != sent).sum())
+    return {
+        name: Difference(last[name].mean(dim=0), counts, differing[name]) for name in others
+    }

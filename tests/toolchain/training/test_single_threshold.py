@@ -13,6 +13,7 @@ from toolchain.training.mixing import MODES  # noqa: E402
 from toolchain.training.networks import build_network  # noqa: E402
 from toolchain.training.neuron import MultiThreshold  # noqa: E402
 from toolchain.training.single_threshold import (  # noqa: E402
+    WAYS,
     SingleThreshold,
     compare,
     with_single_thresholds,
@@ -93,9 +94,10 @@ def test_a_network_is_compared_count_by_count(name):
     network.eval()
     x = torch.randn(20, 3, 1, 8, 8).double()
 
-    exact = compare(network, with_single_thresholds(network, "exact"), x)
-    uniform = compare(network, with_single_thresholds(network, "uniform"), x)
+    singles = {way: with_single_thresholds(network, way) for way in WAYS}
+    found = compare(network, singles, x)
 
+    exact, uniform = found["exact"], found["uniform"]
     assert exact.differing == 0
     torch.testing.assert_close(exact.logits, network(x))
     assert 0 < uniform.differing < uniform.counts / 5

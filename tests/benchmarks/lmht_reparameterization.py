@@ -145,7 +145,8 @@ def line(name: str, found: list[dict[str, Any]]) -> str:
     changed = 1e6 * np.mean([row["uniform differing"] for row in found])
     answers = 100 * np.mean([row["uniform answers"] for row in found])
     differing = sum(row["exact differing"] + row["exact answers"] for row in found)
-    broken = {k for row in found for k, v in row.get("rungs", {}).items() if v != "ok"}
+    rungs = [rung for row in found for rung in row.get("rungs", {}).items()]
+    broken = sorted({name for name, status in rungs if status != "ok"})
     cells = [
         name,
         mean("before"),
@@ -155,7 +156,7 @@ def line(name: str, found: list[dict[str, Any]]) -> str:
         difference("uniform"),
         f"{changed:.1f}",
         f"{answers:.3f}",
-        "broken: " + ", ".join(sorted(broken)) if broken else "equal",
+        f"broken: {', '.join(broken)}" if broken else "equal" if rungs else "not compiled",
     ]
     return f"| {' | '.join(cells)} |"
 

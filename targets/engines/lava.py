@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from targets.formats.lava_process import run_on_lava
 from targets.lava_compat import INSTALL_LINES, missing_for_lava
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 
@@ -10,6 +9,8 @@ _SAMPLES_MAX = 4
 
 
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
+    from targets.formats.lava_process import run_on_lava
+
     circuit = program.circuit
     result = run_on_lava(circuit, inputs, record=circuit.windows if trace else ())
     if result.outputs is None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from targets.engines.lava import missing
-from targets.formats.netx_hdf5 import FILE_NAME
-from targets.netx.run import run_on_netx
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import InputDataError
 from toolchain.fixedpoint import INPUT_SHIFT
@@ -15,6 +13,9 @@ _SAMPLES_MAX = 4
 
 
 def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
+    from targets.formats.netx_hdf5 import FILE_NAME
+    from targets.netx.run import run_on_netx
+
     path = (program.folder or Path()) / FILE_NAME
     if not path.exists():
         raise InputDataError(

@@ -36,13 +36,12 @@ from toolchain.target import FORMATS, TARGETS
 from toolchain.verification.comparison import first_spike
 from toolchain.verification.content import first_file_difference
 from toolchain.verification.ladder import (
-    APPROXIMATED,
     IMPORT_TOLERANCE,
     RUNGS,
     Route,
-    Stages,
     climb,
 )
+from toolchain.verification.stages import APPROXIMATED, Stages
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -93,6 +92,7 @@ def verify_build(
     rungs: tuple[str, ...] | None = None,
     tolerance: float = IMPORT_TOLERANCE,
     model: Path | None = None,
+    calibration: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> BuildVerification:
     """Verify a finished build.
@@ -103,13 +103,14 @@ def verify_build(
         rungs: Names of those to run; `None` runs all.
         tolerance: Largest error of the imported network, relative to its largest output.
         model: The source model; `None` takes the path that the build has noted.
+        calibration: Its calibration samples; `None` takes the path that the build has noted.
         progress: Told the stage, the samples done and the samples in all.
 
     Raises:
         InputDataError: The folder is no build, or lacks what a network needs.
         UnknownNameError: There is no such rung.
     """
-    build = _Build(folder, model)
+    build = _Build(folder, model, calibration)
     build.require_known(rungs)
     graph = build.program.graph
     if isinstance(samples, Path):
@@ -127,10 +128,10 @@ def verify_build(
 
 
 class _Build:
-    def __init__(self, folder: Path, model: Path | None) -> None:
+    def __init__(self, folder: Path, model: Path | None, calibration: Path | None) -> None:
         self.folder = folder
         self.report = read_report(folder)
-        self.options = _options(folder, model)
+        self.options = options_of(folder, model, calibration)
         graph = load_archive(folder / GRAPH_FILE, Graph)
         verify_phase(graph)
         circuit = load_archive(folder / CIRCUIT_FILE, Circuit)
@@ -314,8 +315,8 @@ class _Build:
                 yield first
 
 
-def _options(folder: Path, model: Path | None) -> Options:
-    """Return the options of a build, with another path of the model if there is one.
+def options_of(folder: Path, model: Path | None, calibration: Path | None = None) -> Options:
+    """Return the options of a build, with other paths of model and samples if there are any.
 
     Raises:
         InputDataError: They are missing or damaged.
@@ -332,7 +333,11 @@ def _options(folder: Path, model: Path | None) -> Options:
         options = Options(**held)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         raise _damaged(path) from None
-    return options if model is None else dataclasses.replace(options, model=model)
+    return dataclasses.replace(
+        options,
+        model=model or options.model,
+        calibration=calibration or options.calibration,
+    )
 
 
 def _damaged(path: Path) -> InputDataError:

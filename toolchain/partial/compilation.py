@@ -17,9 +17,10 @@ from toolchain.build_folder import (
     writing_build,
 )
 from toolchain.checking import check_model
-from toolchain.data import Samples, load_samples, synthetic_samples
+from toolchain.data import Samples, load_samples
 from toolchain.limits import Deadline
 from toolchain.partial.boundary_samples import save_boundaries
+from toolchain.partial.calibration_samples import calibration_samples
 from toolchain.partial.chain import Chain, ChipRun, HostRun
 from toolchain.partial.findings import (
     ChipFindings,
@@ -39,9 +40,6 @@ WITHOUT_EFFECT = "--partial changes nothing: every node of the model compiles"
 
 _LEVELS = 15
 """Levels of which it is checked what compiles, where they are chosen later."""
-
-_CALIBRATION_MAX = 512
-_SYNTHETIC_COUNT = 32
 
 
 def compile_partial(
@@ -97,7 +95,8 @@ class _Compilation:
 
     def run(self) -> PartialReport:
         """Compile, write and verify."""
-        calibration = self._calibration_samples()
+        calibration, warnings = calibration_samples(self.options, self._shape)
+        self.warnings.extend(warnings)
         test = calibration
         if self.options.test is not None:
             test = load_samples(self.options.test, self._shape, labelled=True)
@@ -115,23 +114,6 @@ class _Compilation:
     @property
     def _shape(self) -> tuple[int, ...]:
         return self.plan.values.shape(self.plan.values.sample) or ()
-
-    def _calibration_samples(self) -> Samples:
-        """Return the samples that thresholds are set on."""
-        path = self.options.calibration or self.options.model.with_name("calibration.npz")
-        if self.options.calibration is None and not path.exists():
-            self.warnings.append(
-                "thresholds are guesses: there are no calibration samples, so the network was "
-                "calibrated on random numbers; give real ones with --calibration"
-            )
-            return synthetic_samples(self._shape, _SYNTHETIC_COUNT)
-        samples = load_samples(path, self._shape, labelled=None)
-        if len(samples) > _CALIBRATION_MAX:
-            self.warnings.append(
-                f"calibrated on the first {_CALIBRATION_MAX} of {len(samples)} samples"
-            )
-        y = None if samples.y is None else samples.y[:_CALIBRATION_MAX]
-        return Samples(samples.x[:_CALIBRATION_MAX], y)
 
     def _compile_segments(
         self, manifest: Manifest, split: Chain, samples: Samples

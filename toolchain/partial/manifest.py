@@ -3,6 +3,7 @@
 =============  ===========================================================================
 key            meaning
 =============  ===========================================================================
+``sha256``     Digest of the model.
 ``input``      ``name``, ``dtype`` and ``shape`` of one sample of the model's input.
 ``output``     ``name`` of the model's output.
 ``one_by_one`` Whether segments take one sample at a time.
@@ -67,6 +68,7 @@ class Manifest:
 
     Attributes:
         folder: Of the build.
+        sha256: Digest of the model.
         sample: Name of the model's input.
         dtype: Its element type.
         shape: Of one sample of it.
@@ -78,6 +80,7 @@ class Manifest:
     """
 
     folder: Path
+    sha256: str
     sample: str
     dtype: str
     shape: Shape
@@ -140,6 +143,7 @@ def manifest_of(plan: Plan, folder: Path) -> Manifest:
     sent = dict.fromkeys(value for segment in plan.of("chip") for value in segment.ends)
     return Manifest(
         folder=folder,
+        sha256=plan.file.sha256,
         sample=sample,
         dtype=plan.values.one.dtype(sample),
         shape=plan.values.shape(sample) or (),
@@ -161,6 +165,7 @@ def write_manifest(plan: Plan, folder: Path) -> Manifest:
     for segment in plan.segments:
         model_file(folder, segment.name).write_bytes(segment.model.SerializeToString())
     content = {
+        "sha256": manifest.sha256,
         "input": {
             "name": manifest.sample,
             "dtype": manifest.dtype,
@@ -195,6 +200,7 @@ def read_manifest(folder: Path) -> Manifest:
         held = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         manifest = Manifest(
             folder=folder,
+            sha256=str(held["sha256"]),
             sample=str(held["input"]["name"]),
             dtype=str(held["input"]["dtype"]),
             shape=tuple(int(size) for size in held["input"]["shape"]),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from toolchain.build_folder import REPORT, digest_of, read_report
-from toolchain.build_verification import BuildVerification, FileFinding, verify_build
+from toolchain.build_verification import (
+    BuildVerification,
+    FileFinding,
+    options_of,
+    verify_build,
+)
 from toolchain.data import Samples, load_samples
 from toolchain.engine import ENGINES
 from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.frontend.model_file import read_file
 from toolchain.partial.boundary_samples import save_boundaries
+from toolchain.partial.calibration_samples import calibration_samples
 from toolchain.partial.chain import Chain, HostRun
 from toolchain.partial.ladder import RUNGS, Ladder, climb
 from toolchain.partial.manifest import (
@@ -24,7 +29,6 @@ from toolchain.partial.manifest import (
     model_file,
     read_manifest,
 )
-from toolchain.pipeline import OPTIONS_FILE
 from toolchain.report import Rung
 from toolchain.verification.ladder import IMPORT_TOLERANCE
 from toolchain.verification.ladder import RUNGS as RUNGS_OF_SEGMENTS
@@ -94,27 +98,49 @@ def _segments(
     """Verify each segment on the chip by itself, on the model's own values."""
     own = None if rungs is None else tuple(rung for rung in rungs if rung not in RUNGS)
     with tempfile.TemporaryDirectory() as folder:
-        paths = {part.name: Path(folder) / f"{part.name}.npz" for part in manifest.chips}
-        is_run = samples is not None and own != ()
-        if samples is not None and is_run:
-            save_boundaries(
-                manifest.chain(manifest.on_host),
-                samples.x,
-                manifest.shapes,
-                {paths[part.name]: part.inputs for part in manifest.chips},
-                lambda done: progress("boundaries", done, len(samples)),
-            )
+        data: Mapping[str, Path] = {}
+        calibration: Mapping[str, Path] = {}
+        if samples is not None and own != ():
+            data = _boundaries(manifest, samples, Path(folder) / "test", progress)
+            calibration = _calibration(manifest, Path(folder) / "calibration", progress)
         return {
             part.name: verify_build(
                 build_folder(manifest.folder, part.name),
-                paths[part.name] if is_run else None,
+                data.get(part.name),
                 rungs=own,
                 tolerance=tolerance,
                 model=model_file(manifest.folder, part.name),
+                calibration=calibration.get(part.name),
                 progress=progress,
             )
             for part in manifest.chips
         }
+
+
+def _calibration(manifest: Manifest, folder: Path, progress: Progress) -> dict[str, Path]:
+    """Return the calibration samples of the segments; none if the model's are not at hand."""
+    try:
+        options = options_of(manifest.folder, None)
+        samples, _ = calibration_samples(options, manifest.shape)
+    except CompileError:
+        return {}
+    return _boundaries(manifest, samples, folder, progress)
+
+
+def _boundaries(
+    manifest: Manifest, samples: Samples, folder: Path, progress: Progress
+) -> dict[str, Path]:
+    """Write what the segments on the chip read, and return the files by segment."""
+    folder.mkdir()
+    paths = {part.name: folder / f"{part.name}.npz" for part in manifest.chips}
+    save_boundaries(
+        manifest.chain(manifest.on_host),
+        samples.x,
+        manifest.shapes,
+        {paths[part.name]: part.inputs for part in manifest.chips},
+        lambda done: progress("boundaries", done, len(samples)),
+    )
+    return paths
 
 
 def _whole(
@@ -148,28 +174,15 @@ def _whole(
 def _source(manifest: Manifest, split: Chain, model: Path | None) -> tuple[Chain | None, str]:
     """Return the source model as a chain of one, or why it is not at hand."""
     try:
-        path, noted = _noted(manifest.folder)
-        file = read_file(model or path)
-        if file.sha256 != noted:
+        options = options_of(manifest.folder, model)
+        file = read_file(options.model, options.limits)
+        if file.sha256 != manifest.sha256:
             raise InputDataError(f"{str(file.path)!r} is not the model that was compiled")
         content = file.source.SerializeToString()
         run = HostRun(str(file.path), content, [manifest.output])
     except CompileError as error:
         return None, f"the source model is not at hand: {error.problem}"
     return dataclasses.replace(split, runs=(run,)), ""
-
-
-def _noted(folder: Path) -> tuple[Path, str]:
-    """Return the path and the digest of the model that a build was made of."""
-    try:
-        options = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
-        return Path(options["model"]), str(read_report(folder)["model"]["sha256"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        raise InputDataError(
-            "is missing or damaged",
-            node=str(folder / OPTIONS_FILE),
-            hint="compile the network again",
-        ) from None
 
 
 def _files(

@@ -252,3 +252,15 @@ def _failed(done: str, error: Exception, folder: Path) -> OutputFolderError:
 
 def _refused(problem: str, folder: Path) -> OutputFolderError:
     return OutputFolderError(problem, node=str(folder), hint="name a new folder with --output")
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return the names of all files in a folder and below, relative to it."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON; what JSON lacks is written as text."""
+    text = json.dumps(value, indent=2, default=str)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -160,6 +160,13 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         help="largest spike count of a neuron per window (default: 15)",
     )
     add(
+        "--pieces",
+        type=int,
+        default=5,
+        metavar="N",
+        help="straight pieces of a smooth activation, as Tanh or Gelu (default: 5)",
+    )
+    add(
         "--format",
         dest="formats",
         type=comma_separated,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ import numpy.typing as npt
 from toolchain.build_folder import (
     REPORT,
     default_folder,
+    files_in,
     model_name,
     require_replaceable,
+    write_json,
     writing_build,
 )
 from toolchain.calibration import calibrate
@@ -53,10 +54,11 @@ from toolchain.tuning.levels import (
 from toolchain.tuning.lowering import choose_lowering
 from toolchain.tuning.origin import origin_of, without_effect, without_samples
 from toolchain.tuning.pieces import describe_pieces, require_pieces
-from toolchain.verification.ladder import Climb, Stages, climb, route_of
+from toolchain.verification.ladder import Climb, climb, route_of
 from toolchain.verification.layers import report_layers
 from toolchain.verification.reparameterization import uniform_residue
 from toolchain.verification.source import source_runner
+from toolchain.verification.stages import Stages
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 Dump: TypeAlias = Callable[[str], None]
@@ -204,9 +206,9 @@ class _Compilation:
             refused = self._write(stages.program, aside)
             formats = tuple(name for name in self.formats if name not in refused)
             found = climb(route_of(stages, formats, refused), test, self.progress)
-            _write_json(aside / OPTIONS_FILE, dataclasses.asdict(options))
+            write_json(aside / OPTIONS_FILE, dataclasses.asdict(options))
             report = self._report(stages, found, aside, test.x)
-            _write_json(aside / REPORT, as_json(report))
+            write_json(aside / REPORT, as_json(report))
         return report
 
     def calibration_samples(self, model: ImportedModel) -> Samples:
@@ -371,7 +373,7 @@ class _Compilation:
                 for name in sorted(features_of(circuit))
                 if name in self.target.assumptions
             ),
-            files=tuple(sorted([REPORT, *_files(folder)])),
+            files=tuple(sorted([REPORT, *files_in(folder)])),
         )
 
 
@@ -389,17 +391,7 @@ def _counted(program: Program, x: Array) -> Array:
     return decode_sums(graph, found.readout)
 
 
-def _files(folder: Path) -> list[str]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return [path.relative_to(folder).as_posix() for path in found]
-
-
 def _require_known(name: str | None) -> None:
     phases = {phase.name.lower() for phase in Phase}
     if name is not None and name not in phases:
         PASSES[name]
-
-
-def _write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, default=str)
-    path.write_text(text + "\n", encoding="utf-8")

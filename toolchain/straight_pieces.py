@@ -7,8 +7,8 @@ A continuous function of straight pieces is
 
 where the last piece on a side on which :math:`f` becomes a line has no limit. Pieces start at 0
 where :math:`f(0) = 0`, to the right and to the left, so that :math:`\hat f(0) = 0` and small
-values cost few spikes; else, and where it takes fewer, they start at the left, if :math:`f` is 0
-there.
+values cost few spikes; else, and where it takes fewer, they start at the left, if :math:`f` is
+0 there.
 
 **Fit.** For a tolerance :math:`e` each piece goes as far as a straight line stays within
 :math:`e` of :math:`f`: from :math:`(u_0, y_0)` the slopes that do, up to :math:`u`, are
@@ -40,7 +40,7 @@ from toolchain.ir.curve import Curve
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 PIECES = 5
-"""Pieces of a function where nothing else is asked for; `docs/decisions` has the measurement."""
+"""Pieces of a function where nothing else is asked for: decision 22 has the measurement."""
 PIECES_MIN, PIECES_MAX = 2, 32
 
 _FAR = 2.0**20

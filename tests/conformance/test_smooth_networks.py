@@ -187,7 +187,8 @@ def gelu_residual(write):
 
 
 NETWORKS = (
-    lenet, yolo, efficient, elu_network, pooled_before_and_behind, pooled_behind_silu, gelu_residual,
+    lenet, yolo, efficient, elu_network, pooled_before_and_behind, pooled_behind_silu,
+    gelu_residual,
 )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
 
 SHAPE_OPERATORS = ("Shape", "Size")
 _ON_HOST = (
-    "ArgMax", "Cast", "DequantizeLinear", "Dropout", "Erf", "Flatten", "Identity", "LogSoftmax",
-    "QuantizeLinear", "Reshape", "Sigmoid", "Softmax", "Softplus", "Softsign", "Squeeze", "Tanh",
-    "Unsqueeze",
+    "ArgMax", "Cast", "DequantizeLinear", "Dropout", "Erf", "Flatten", "Identity",
+    "LogSoftmax", "QuantizeLinear", "Reshape", "Sigmoid", "Softmax", "Softplus", "Softsign",
+    "Squeeze", "Tanh", "Unsqueeze",
 )  # fmt: skip
 """What the host computes, or hands on, at the end of a network."""
 

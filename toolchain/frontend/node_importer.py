@@ -235,11 +235,11 @@ def _refuse_endless_curves(nodes: Sequence[Node]) -> None:
     for node in nodes:
         if isinstance(node, Smooth) and not becomes_lines(node.curve):
             raise UnsupportedOpError(
-                f"makes {node.curve} of a value, which becomes no line on both sides, so that no "
-                "number of rectifiers follows it",
+                f"makes {node.curve} of a value, which becomes no line on both sides, so that "
+                "no number of rectifiers follows it",
                 node=node.origin[-1],
-                hint="a spike cannot scale another: compute it before or behind the network, or "
-                "train without it",
+                hint="a spike cannot scale another: compute it before or behind the network, "
+                "or train without it",
             )
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.ann import (
-    SMOOTH_ON_HOST,
     Add,
     Affine,
     Concat,
@@ -32,8 +31,8 @@ from toolchain.ir.ann import (
     SumPool,
 )
 from toolchain.ir.convolution import convolve, windows
-from toolchain.ir.curve import X
 from toolchain.ir.graph import Graph
+from toolchain.ir.host_operations import on_host
 from toolchain.ir.node import IndexArray, Node
 from toolchain.ir.packing import pack
 from toolchain.ir.smooth import Smooth
@@ -195,7 +194,7 @@ def decode(node: Output, x: Floats) -> Floats:
     flat = (x * node.scale + node.offset).reshape(len(x), -1)
     y = gather(flat, node.order).reshape(len(x), *node.shape)
     for step in node.tail:
-        y = _on_host(step, y)
+        y = on_host(step, y)
     return y
 
 
@@ -283,7 +282,7 @@ def _(node: Staircase, x: Value) -> Value:
 
 @compute.register
 def _(node: HostOp, x: Value) -> Value:
-    return _on_host(node, counts_of(x))
+    return on_host(node, counts_of(x))
 
 
 @compute.register
@@ -385,26 +384,6 @@ def _(node: OrPool, x: Value) -> Value:
 
 def _rearrange(node: Rearrange, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return gather(x.reshape(len(x), -1), node.order).reshape(len(x), *node.shape)
-
-
-def _on_host(step: HostOp, x: Floats) -> Floats:
-    axis = tuple(range(1, x.ndim)) if step.axis is None else step.axis + 1
-    if step.function == "relu":
-        return np.maximum(x, 0)
-    if step.function in SMOOTH_ON_HOST:
-        return X.then(step.function)(x)
-    if step.function == "affine":
-        return step.factor * x + step.shift
-    if step.function == "round":
-        return np.clip(np.rint(x), step.low, step.high)
-    if step.function == "argmax":
-        keep = step.keep_axis and step.axis is not None
-        return x.argmax(axis=1 if step.axis is None else step.axis + 1, keepdims=keep).astype(
-            float
-        )
-    shifted = x - x.max(axis=axis, keepdims=True)
-    log = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-    return log if step.function == "log-softmax" else np.exp(log)
 
 
 def gather(x: npt.NDArray[Any], order: IndexArray | None) -> npt.NDArray[Any]:

@@ -70,7 +70,7 @@ def _before_a_choice(graph: Graph, stairs: Staircase) -> Graph | None:
 def _with_rectifier_before(graph: Graph, stairs: Staircase) -> Graph | None:
     affine, relu = _read_by(graph, stairs)
     line = _line(affine)
-    if not isinstance(relu, Relu) or line is None:
+    if not isinstance(relu, Relu) or not isinstance(relu.maximum, float) or line is None:
         return None
     scale, shift = line
     limits = _limited(
@@ -90,7 +90,7 @@ def _with_rectifier_after(graph: Graph, stairs: Staircase) -> Graph | None:
     if affine is not None:
         relu = graph.only_user(affine.name)
     line = _line(affine)
-    if not isinstance(relu, Relu) or line is None:
+    if not isinstance(relu, Relu) or not isinstance(relu.maximum, float) or line is None:
         return None
     scale, shift = line
     low, high = -shift / scale, (relu.maximum - shift) / scale

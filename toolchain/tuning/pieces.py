@@ -19,8 +19,8 @@ def require_pieces(pieces: int) -> None:
     """
     if not PIECES_MIN <= pieces <= PIECES_MAX:
         raise ConversionError(
-            f"{pieces} pieces of an activation were asked for; {PIECES_MIN} to {PIECES_MAX} are "
-            "supported",
+            f"{pieces} pieces of an activation were asked for; {PIECES_MIN} to {PIECES_MAX} "
+            "are supported",
             hint="use --pieces with a number in between, or leave it away",
         )
 
@@ -38,6 +38,6 @@ def describe_pieces(exact: Graph | None, most: int) -> Iterator[str]:
         if fitted is not None:
             yield (
                 f"{curve} is taken for {len(fitted.pieces)} straight pieces, off by at most "
-                f"{fitted.error:.2g}, in {count} activation{'s' if count > 1 else ''}; --pieces "
-                "sets how many"
+                f"{fitted.error:.2g}, in {count} activation{'s' if count > 1 else ''}; "
+                "--pieces sets how many"
             )

@@ -40,6 +40,7 @@ from toolchain.verification.kept_counts import (
 from toolchain.verification.quantizers import quantizers
 from toolchain.verification.rung_tally import RungTally
 from toolchain.verification.source import spike_source
+from toolchain.verification.stages import APPROXIMATED, Stages
 from toolchain.verification.ties import TieTally, force
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -57,9 +58,6 @@ _KEPT_TOLERANCE = 1e-6
 RUNGS = ("onnxruntime", "imported", "converted", "lowered", "quantized", "count", "step")
 """Those of every network, from the source down; engines that run artifacts come after them."""
 
-APPROXIMATED = "approximated"
-"""Rung behind ``imported`` of networks with smooth activations, which pieces stand in for."""
-
 _PROMISES = {
     "onnxruntime": "reference",
     APPROXIMATED: "lossy by design",
@@ -71,37 +69,6 @@ _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 
 _CHUNK_BYTES = 64 * 2**20
 _BUDGET_S = 15.0
-
-
-@dataclass(frozen=True, eq=False)
-class Stages:
-    """The network at each stage.
-
-    Attributes:
-        model: As imported.
-        prepared: After `Phase.PREPARE`.
-        exact: The same as far as it is exact, with the smooth activations that pieces stand in
-            for; `None` if there are none.
-        converted: After `Phase.CONVERT`.
-        lowered: After `Phase.LOWER`.
-        program: Quantized and mapped, with its artifacts.
-        lowering: Name of the lowering it was mapped with.
-    """
-
-    model: ImportedModel
-    prepared: Graph
-    converted: Graph
-    lowered: Graph
-    program: Program
-    lowering: str
-    exact: Graph | None = None
-
-    @property
-    def analogue(self) -> dict[str, Graph]:
-        """The graphs of the rungs above ``converted``, by name."""
-        if self.exact is None:
-            return {"imported": self.prepared}
-        return {"imported": self.exact, APPROXIMATED: self.prepared}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,0 +1,43 @@
+"""The network at each stage of its compilation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolchain.engine import Program
+from toolchain.frontend import ImportedModel
+from toolchain.ir.graph import Graph
+
+APPROXIMATED = "approximated"
+"""Rung behind ``imported`` of networks with smooth activations, which pieces stand in for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """The network at each stage.
+
+    Attributes:
+        model: As imported.
+        prepared: After `Phase.PREPARE`.
+        exact: The same as far as it is exact, with the smooth activations that pieces stand in
+            for; `None` if there are none.
+        converted: After `Phase.CONVERT`.
+        lowered: After `Phase.LOWER`.
+        program: Quantized and mapped, with its artifacts.
+        lowering: Name of the lowering it was mapped with.
+    """
+
+    model: ImportedModel
+    prepared: Graph
+    converted: Graph
+    lowered: Graph
+    program: Program
+    lowering: str
+    exact: Graph | None = None
+
+    @property
+    def analogue(self) -> dict[str, Graph]:
+        """The graphs of the rungs above ``converted``, by name."""
+        if self.exact is None:
+            return {"imported": self.prepared}
+        return {"imported": self.exact, APPROXIMATED: self.prepared}

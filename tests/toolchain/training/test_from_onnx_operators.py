@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from toolchain.errors import EmitError, UnsupportedOpError  # noqa: E402
+from toolchain.errors import CompileError, EmitError, UnsupportedOpError  # noqa: E402
 from toolchain.frontend.testing import (  # noqa: E402
     import_proto,
     import_text,
@@ -189,3 +189,16 @@ def test_zeros_without_a_pattern_cannot_be_exported():
         network_model(Network([step], (1, 1, 2)))
 
     assert error.value.node == "zeros"
+
+
+def test_a_model_of_several_outputs_is_refused_by_name(tmp_path):
+    text = """net (float[N, 6] x) => (float[N, 3] y, float[N, 3] z) {
+        y = Gemm <transB = 1> (x, v) r = Relu (y) z = Gemm <transB = 1> (r, w) }"""
+    path = tmp_path / "model.onnx"
+    model = text_model(text, v=normal(3, 6), w=normal(3, 3))
+    path.write_bytes(model.SerializeToString())
+
+    with pytest.raises(CompileError, match="one of 2 outputs; networks with one are trained") as error:
+        network_from_onnx(path)
+
+    assert error.value.node is not None

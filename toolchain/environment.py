@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import re
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import __version__
+from toolchain.cores import cores
 
 OPTIONAL = {
     "lava-nc": "the engines lava and netx",
@@ -107,7 +107,7 @@ def examine() -> Environment:
         system=f"{platform.system()} {platform.machine()}",
         packages=packages,
         engines=engines,
-        cores=_cores(),
+        cores=cores(),
         extensions=_extensions(),
         gpu=gpu,
         problems=(*problems, *broken, *unusable),
@@ -177,12 +177,6 @@ def _engines() -> tuple[dict[str, str | None], list[str]]:
         return {name: registry[name].missing() for name in registry}, []
     except ImportError as error:
         return {}, [f"the engines cannot be loaded: {error}"]
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _extensions() -> tuple[str, ...] | None:

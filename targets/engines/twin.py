@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from targets.formats.twin import FILE_NAME
+from toolchain.cores import cores
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import InputDataError
 from toolchain.ir.ends import encoded_inputs
@@ -20,7 +21,7 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     import onnx
 
     from targets.twin.ends import decoded_samples
-    from targets.twin.sessions import cores, open_session
+    from targets.twin.sessions import open_session
 
     path = (program.folder or Path()) / FILE_NAME
     if not path.exists():

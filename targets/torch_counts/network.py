@@ -17,9 +17,9 @@ from targets.torch_counts.passing import Rearranged, max_pool
 from targets.torch_counts.self_test import fastest_exact, require_exact
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Rearrange
-from toolchain.ir.counts import last_readers
 from toolchain.ir.ends import encoded_inputs
 from toolchain.ir.graph import Graph
+from toolchain.ir.lifetimes import last_readers
 from toolchain.ir.node import Node
 from toolchain.ir.packing import pack
 from toolchain.ir.snn import Spiking

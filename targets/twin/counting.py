@@ -31,7 +31,8 @@ from targets.twin.network import entry_signal, fired_value
 from targets.twin.openvino_network import OpenVinoNetwork, is_exact, is_installed
 from targets.twin.openvino_network import run_cases as run_in_openvino
 from targets.twin.self_test import failures, run_cases
-from targets.twin.sessions import cores, open_session
+from targets.twin.sessions import open_session
+from toolchain.cores import cores
 from toolchain.errors import MissingDependencyError
 from toolchain.ir.graph import Graph
 from toolchain.ir.snn import Spiking

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,10 +48,3 @@ def has_byte_products() -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags.split())
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

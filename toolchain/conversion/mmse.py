@@ -16,6 +16,7 @@ Calibration", ICML 2021, section 3.3, with its grid; the half-threshold start is
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
@@ -23,10 +24,12 @@ import numpy.typing as npt
 
 from toolchain.calibration import Activation
 from toolchain.conversion import METHODS
+from toolchain.cores import cores
 
 _GRID = np.linspace(0.1, 1.0, 91)
 _BLOCK_VALUES = 1 << 15
-"""Channels are searched in blocks of about so many values, which stay in the caches."""
+"""Channels are searched in blocks of about so many values, which stay in the caches; blocks are
+searched side by side."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -37,9 +40,12 @@ def mmse(activation: Activation, levels: int) -> Floats:
     channels, per_channel = activation.values.shape
     block = max(1, _BLOCK_VALUES // max(per_channel, 1))
     blocks = [slice(start, start + block) for start in range(0, channels, block)]
-    return np.concatenate(
-        [_search(activation.values[b], activation.maximum[b], levels) for b in blocks]
-    )
+
+    def search(rows: slice) -> Floats:
+        return _search(activation.values[rows], activation.maximum[rows], levels)
+
+    with ThreadPoolExecutor(min(cores(), len(blocks))) as pool:
+        return np.concatenate(list(pool.map(search, blocks)))
 
 
 def _search(values: npt.NDArray[np.float32], maximum: Floats, levels: int) -> Floats:

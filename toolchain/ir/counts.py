@@ -7,7 +7,7 @@ proofs).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,13 +15,17 @@ import numpy.typing as npt
 
 from toolchain.ir.ann import Conv, Dense, MaxPool
 from toolchain.ir.convolution import convolve, windows
+from toolchain.ir.exact_products import exact_operands
 from toolchain.ir.graph import Graph
+from toolchain.ir.lifetimes import last_readers
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats, compute, counts_of
 from toolchain.ir.snn import Spiking
 from toolchain.ir.windows import run_windows
 
 Run: TypeAlias = Callable[..., Floats]
+
+_BLOCK_BYTES = 1 << 20
 
 
 def sweep(
@@ -54,17 +58,6 @@ def sweep(
         yield node, inputs, value
 
 
-def last_readers(graph: Graph) -> Mapping[str, tuple[str, ...]]:
-    """Return by node the names of the nodes that nothing reads after it."""
-    last = {node.name: node.name for node in graph}
-    for node in graph:
-        last |= dict.fromkeys(node.inputs, node.name)
-    done: dict[str, list[str]] = {node.name: [] for node in graph}
-    for name, reader in last.items():
-        done[reader].append(name)
-    return {name: tuple(names) for name, names in done.items()}
-
-
 def count(node: Node, *inputs: Floats) -> Floats:
     """Return the output of one node for its inputs, all ``(batch, *shape)``, in counts."""
     if isinstance(node, Spiking):
@@ -79,17 +72,37 @@ def count(node: Node, *inputs: Floats) -> Floats:
 
 def _products(layer: Dense | Conv, x: Floats) -> Floats:
     """Return what a layer computes, in the type of its input."""
-    weight, bias = layer.weight.astype(x.dtype), np.asarray(layer.bias, x.dtype)
+    kind, weight, read = x.dtype, layer.weight, x
+    if kind == np.float64:
+        weight, read = exact_operands(weight, x)
+    weight = weight.astype(read.dtype, copy=False)
     if isinstance(layer, Dense):
-        return x @ weight.T + bias
-    y: Any = convolve(x, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
-    sums: Floats = y + bias
+        sums: Any = read @ weight.T
+    else:
+        sums = convolve(read, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
+    sums = sums.astype(kind, copy=False)
+    sums += np.asarray(layer.bias, kind)
     return sums
 
 
 def _counts(neurons: Spiking, a: Floats) -> Floats:
+    """Return the counts of neurons, a block of samples after the other: all stay in caches."""
+    block = max(1, _BLOCK_BYTES * len(a) // max(a.nbytes, 1))
+    first = _counts_of_block(neurons, a[:block])
+    if block >= len(a):
+        return first
+    counts = np.empty_like(a, dtype=first.dtype)
+    counts[:block] = first
+    for start in range(block, len(a), block):
+        rows = slice(start, start + block)
+        counts[rows] = _counts_of_block(neurons, a[rows])
+    return counts
+
+
+def _counts_of_block(neurons: Spiking, a: Floats) -> Floats:
     def fire(m: Floats, threshold: Floats) -> tuple[Floats, Floats]:
-        n = np.clip(np.floor(m / threshold), 0, neurons.levels)
+        n = np.asarray(m / threshold)
+        np.clip(np.floor(n, out=n), 0, neurons.levels, out=n)
         return n, n
 
     return run_windows(neurons, a, fire)

@@ -31,6 +31,7 @@ from toolchain.ir.ann import (
     SumPool,
 )
 from toolchain.ir.convolution import convolve, windows
+from toolchain.ir.exact_products import exact_operands
 from toolchain.ir.graph import Graph
 from toolchain.ir.host_operations import on_host
 from toolchain.ir.node import IndexArray, Node
@@ -106,11 +107,11 @@ def evaluate(
         if node.name in values:
             continue
         inputs = [values[source] for source in node.inputs]
-        values[node.name] = _by_window(node, *(inputs or [np.asarray(x, np.float64)]))
+        values[node.name] = output_of(node, *(inputs or [np.asarray(x, np.float64)]))
     return values
 
 
-def _by_window(node: Node, *inputs: Value) -> Value:
+def output_of(node: Node, *inputs: Value) -> Value:
     """Compute a node in every window by itself, unless it knows of windows."""
     if isinstance(node, Add):
         return _sum(inputs)
@@ -219,14 +220,15 @@ def _(node: Output, x: Value) -> Value:
 
 @compute.register
 def _(node: Dense, x: Value) -> Value:
-    return counts_of(x) @ node.weight.astype(np.float64).T + node.bias
+    weight, read = exact_operands(node.weight, counts_of(x))
+    return (read @ weight.T).astype(np.float64, copy=False) + node.bias
 
 
 @compute.register
 def _(node: Conv, x: Value) -> Value:
-    weight = node.weight.astype(np.float64)
-    y = convolve(counts_of(x), weight, node.stride, node.padding, node.dilation, node.groups)
-    return y + node.bias
+    weight, read = exact_operands(node.weight, counts_of(x))
+    y = convolve(read, weight, node.stride, node.padding, node.dilation, node.groups)
+    return y.astype(np.float64, copy=False) + node.bias
 
 
 @compute.register
@@ -321,11 +323,9 @@ def _(node: IntegrateFire, x: Value) -> Value:
     def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
         train = []
         for _ in range(node.levels):
-            spikes = m >= threshold
-            m = m - threshold * spikes
-            train.append(spikes)
-        spikes = np.stack(train)
-        return spikes, spikes.sum(axis=0, dtype=np.float64)
+            train.append(m >= threshold)
+            m = m - threshold * train[-1]
+        return np.stack(train), np.sum(train, axis=0, dtype=np.float64)
 
     return Train(run_windows(node, counts_of(x), fire, axis=2))
 
@@ -345,9 +345,8 @@ def _(node: RadixFire, x: Value) -> Value:
     m = np.minimum(counts_of(x) + node.initial, node.levels * threshold)
     train = []
     for place in reversed(range(node.places)):
-        spikes = m >= 2**place * threshold
-        m = m - 2**place * threshold * spikes
-        train.append(spikes)
+        train.append(m >= 2**place * threshold)
+        m = m - 2**place * threshold * train[-1]
     return Train(np.stack(train), is_radix=True)
 
 
@@ -370,16 +369,9 @@ def _(node: RadixPool, x: Value) -> Value:
 def _(node: OrPool, x: Value) -> Value:
     if not isinstance(x, Train):
         raise TypeError(f"{node.name} pools single spikes")
-    return Train(
-        np.stack(
-            [
-                windows(spikes, node.kernel, node.stride, node.padding, fill=False).any(
-                    axis=(4, 5)
-                )
-                for spikes in x.spikes
-            ]
-        )
-    )
+    geometry = node.kernel, node.stride, node.padding
+    pooled = [windows(spikes, *geometry, fill=False).any(axis=(4, 5)) for spikes in x.spikes]
+    return Train(np.stack(pooled))
 
 
 def _rearrange(node: Rearrange, x: npt.NDArray[Any]) -> npt.NDArray[Any]:

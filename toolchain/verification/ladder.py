@@ -9,7 +9,7 @@ the imported network promises.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -22,12 +22,13 @@ from toolchain.errors import CompileError
 from toolchain.frontend import ImportedModel
 from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Value, answers_of, counts_of, evaluate
-from toolchain.ir.snn import LmHt, Spiking
-from toolchain.ir.staircase import Staircase, counts_steps
+from toolchain.ir.reference import Value
+from toolchain.ir.snn import LmHt
+from toolchain.ir.staircase import counts_steps
 from toolchain.metrics import heads_of
 from toolchain.report import Rung
 from toolchain.verification.artifact import run_artifact
+from toolchain.verification.chunks import chunks
 from toolchain.verification.comparison import first_count, first_output
 from toolchain.verification.kept_counts import TOLERANCE as EXACT_TOLERANCE
 from toolchain.verification.kept_counts import (
@@ -40,6 +41,7 @@ from toolchain.verification.kept_counts import (
 from toolchain.verification.quantizers import quantizers
 from toolchain.verification.rung_tally import RungTally
 from toolchain.verification.source import spike_source
+from toolchain.verification.stage_run import run_stage
 from toolchain.verification.stages import APPROXIMATED, Stages
 from toolchain.verification.ties import TieTally, force
 
@@ -67,8 +69,8 @@ _PROMISES = {
 _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 """Promises of networks that count the steps of a quantized model."""
 
-_CHUNK_BYTES = 64 * 2**20
-_BUDGET_S = 15.0
+_BUDGET_S = 5.0
+"""Time for step mode, which takes longest: as many samples as that allows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,7 +160,7 @@ def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
     ladder = _Ladder(route)
     progress("verify", 0, len(samples.x))
     if any(route.has(rung) for rung in route.rungs):
-        for start, chunk in _chunks(route.program.graph, samples):
+        for start, chunk in chunks(route.program.graph, samples):
             ladder.add(start, chunk)
             progress("verify", start + len(chunk.x), len(samples.x))
     engines = [ENGINES[name] for name in ENGINES if ENGINES[name].artifact in route.artifacts]
@@ -209,16 +211,19 @@ class _Ladder:
             source, above = self._add_imported(self.run_source, start, chunk)
         above_counts: Counts = {}
         if above is not None and self.tallies["converted"].promise == _TIES_APART:
-            above, above_counts = decode_of(self.route.graphs["imported"], chunk.x)
-        graphs = {**self.route.graphs, "quantized": self.program.graph}
+            imported = run_stage(self.route.graphs["imported"], chunk.x)
+            above, above_counts = imported.y, imported.counts
+        graphs, stage = {**self.route.graphs, "quantized": self.program.graph}, None
         stages = ("converted", "lowered", "quantized")
         for rung in (APPROXIMATED, *stages) if APPROXIMATED in graphs else stages:
             if rung not in graphs or not self.route.has(rung):
-                above, above_counts = None, {}
+                above, above_counts, stage = None, {}, None
                 continue
-            y, counts = decode_of(graphs[rung], chunk.x)
-            self._add_counts(rung, start, chunk, (y, counts), (above, above_counts), source)
-            above, above_counts = y, counts
+            below = graphs.get("lowered") if rung == "converted" else None
+            stage = run_stage(graphs[rung], chunk.x, above=stage, below=below)
+            found = (stage.y, stage.counts)
+            self._add_counts(rung, start, chunk, found, (above, above_counts), source)
+            above, above_counts = found
         if not (self.route.has("count") or self.route.has("step")):
             return
         inputs = encode_samples(self.program.graph, chunk.x)
@@ -270,7 +275,7 @@ class _Ladder:
         forced = force(prepared, chunk.x, sent, tolerance, start)
         imported = forced.y
         if forced.ties or forced.difference is not None:
-            imported = decode_of(prepared, chunk.x)[0]
+            imported = run_stage(prepared, chunk.x).y
         self._add("onnxruntime", source, source, source, chunk)
         self.tallies["imported"].add(
             imported, source, source, chunk.y, forced.difference, promised=forced.y
@@ -352,24 +357,3 @@ class _Ladder:
         difference: str | None = None,
     ) -> None:
         self.tallies[rung].add(y, above, source, chunk.y, difference)
-
-
-def decode_of(graph: Graph, x: npt.NDArray[Any]) -> tuple[Floats, Counts]:
-    """Return the outputs of a graph and the counts of its populations and quantizers."""
-    values = evaluate(graph, x)
-    counts = {
-        node.name: counts_of(values[node.name])
-        for node in graph
-        if isinstance(node, (Spiking, Staircase))
-    }
-    return answers_of(graph, values), counts
-
-
-def _chunks(graph: Graph, samples: Samples) -> Iterator[tuple[int, Samples]]:
-    """Yield the samples in chunks whose values fit into memory, with the first's number."""
-    levels = max((node.levels for node in graph.of_type(Spiking)), default=1)
-    per_sample = sum(int(np.prod(shape)) for shape in graph.shapes.values()) * (levels + 16)
-    size = int(np.clip(_CHUNK_BYTES // per_sample, 1, 256))
-    for start in range(0, len(samples.x), size):
-        part = slice(start, start + size)
-        yield start, Samples(samples.x[part], None if samples.y is None else samples.y[part])

@@ -26,6 +26,7 @@ from toolchain.ir.graph import Graph
 from toolchain.ir.reference import Value, Windows, evaluate, mixed_currents
 from toolchain.ir.snn import LmHt
 from toolchain.verification.quantizers import first_step, judgements, outputs
+from toolchain.verification.stage_run import run_stage
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -114,6 +115,8 @@ def force(
             the threshold.
         first_sample: Number of the first sample, for the message.
     """
+    if not sent:
+        return Forced(run_stage(graph, x).y, 0, 0, None)
     values = evaluate(graph, x, sent)
     counts, ties, difference = 0, 0, None
     for node in graph.of_type(LmHt):

@@ -17,8 +17,9 @@ from toolchain.frontend.testing import (  # noqa: E402
     text_model,
 )
 from toolchain.ir.reference import run  # noqa: E402
+from toolchain.pipeline import Options, compile_model  # noqa: E402
 from toolchain.training.architecture import build, describe  # noqa: E402
-from toolchain.training.export import network_model  # noqa: E402
+from toolchain.training.export import export_network, network_model  # noqa: E402
 from toolchain.training.from_onnx import network_from_onnx, with_staircases  # noqa: E402
 from toolchain.training.hybrid import convert_to_neurons  # noqa: E402
 from toolchain.training.network import INPUT, Network, Permute, Step  # noqa: E402
@@ -167,6 +168,30 @@ def test_its_neurons_equal_its_staircases_in_torch_in_onnx_and_kept(
     for y in (run_onnxruntime(back, X), run(back.graph, X)):
         # in float32 a potential may fall on the other side of its threshold
         assert np.mean(np.abs(y - want).max(axis=1) < 1e-3) >= 0.9
+
+
+@pytest.mark.parametrize("case", ["concatenation", "leak", "transposed", "unevenly padded"])
+def test_every_promise_is_kept_when_they_are_compiled(case, tmp_path):
+    _, spiking = neurons(loaded(case, tmp_path), 2, 2)
+    with torch.no_grad():
+        for parameter in spiking.parameters():
+            if parameter.shape == (2, 2):
+                parameter += torch.tensor([[0.5, -0.5], [1.0, 0.0]])
+    export_network(spiking, tmp_path / "spiking.onnx")
+    np.savez(tmp_path / "samples.npz", x=X)
+
+    report = compile_model(
+        Options(
+            model=tmp_path / "spiking.onnx",
+            calibration=tmp_path / "samples.npz",
+            formats=("twin",),
+            output=tmp_path / "build",
+        )
+    )
+
+    status = {rung.rung: rung.status for rung in report.ladder}
+    assert {"step", "twin"} <= set(status)
+    assert set(status.values()) == {"ok"}
 
 
 def test_a_quantized_model_is_refused_by_name(tmp_path):

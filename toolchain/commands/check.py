@@ -164,11 +164,15 @@ def _foot(check: Check, outlook: Outlook | None) -> Iterator[str]:
         yield f"  more: snn-compile explain {code}"
     if outlook is not None:
         yield (
-            f"with --partial, {len(outlook.host)} nodes run on the host and "
-            f"{outlook.share_of_multiply_accumulates:.1%} of the multiply-accumulates on chip, "
-            f"in {outlook.chip_segments} segments"
+            f"with --partial, the host runs {_counted(len(outlook.host), 'node')} and "
+            f"{outlook.share_of_multiply_accumulates:.1%} of the multiply-accumulates stay on "
+            f"chip, in {_counted(outlook.chip_segments, 'segment')}"
         )
     yield f"{check.model['name']} compiles" if check.compiles else "something stops this model"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _capacity(capacity: Capacity) -> Iterator[str]:

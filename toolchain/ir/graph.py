@@ -68,11 +68,11 @@ class Graph:
 
     @cached_property
     def _users(self) -> Mapping[str, tuple[Node, ...]]:
-        users: dict[str, list[Node]] = {node.name: [] for node in self.nodes}
+        users: dict[str, tuple[Node, ...]] = {}
         for node in self.nodes:
-            for source in dict.fromkeys(node.inputs):
-                users[source].append(node)
-        return {name: tuple(nodes) for name, nodes in users.items()}
+            for source in node.inputs if len(node.inputs) < 2 else dict.fromkeys(node.inputs):
+                users[source] = (*users[source], node) if source in users else (node,)
+        return users
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -83,12 +83,13 @@ class Graph:
         """
         shapes: dict[str, Shape] = {}
         for node in self.nodes:
-            for source in node.inputs:
-                if source not in shapes:
-                    raise VerifyError(
-                        f"reads {source!r}, which is not before it", node=node.name
-                    )
-            shapes[node.name] = node.shape_behind(tuple(shapes[s] for s in node.inputs))
+            try:
+                read = tuple([shapes[source] for source in node.inputs])
+            except KeyError as missing:
+                raise VerifyError(
+                    f"reads {missing.args[0]!r}, which is not before it", node=node.name
+                ) from None
+            shapes[node.name] = node.shape_behind(read)
         return MappingProxyType(shapes)
 
     @cached_property
@@ -125,7 +126,7 @@ class Graph:
 
     def users(self, name: str) -> tuple[Node, ...]:
         """Return the nodes that read the node called ``name``."""
-        return self._users[name]
+        return self._users.get(name, ())
 
     def producer(self, node: Node) -> Node:
         """Return the node that ``node``, which has one input, reads."""

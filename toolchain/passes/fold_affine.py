@@ -42,6 +42,9 @@ from toolchain.ir.node import Array, Node, Shape
 from toolchain.ir.reference import gather
 from toolchain.rewriting import Context, compiler_pass, rewrite_each
 
+_PASSED = (MaxPool, SumPool, Rearrange)
+_FOLDED = (Dense, Conv, Output)
+
 
 @compiler_pass("fold-affine", phase=Phase.PREPARE, after=("activate-before-pool",))
 def fold_affine(graph: Graph, _: Context) -> Graph:
@@ -97,9 +100,9 @@ def _into_sum(graph: Graph, affine: Affine, total: Add) -> Graph:
 
 def _fold_forward(graph: Graph, affine: Affine) -> Graph | None:
     user = graph.only_user(affine.name)
-    if user is None:
+    if not isinstance(user, (*_PASSED, *_FOLDED)):
         return None
-    if isinstance(user, (MaxPool, SumPool, Rearrange)):
+    if isinstance(user, _PASSED):
         moved = _past(user, affine, graph.shapes[affine.name])
         return None if moved is None else graph.swap(moved).exchange(affine.name)
     folded = _into(user, affine, graph.shapes[affine.name])
@@ -154,7 +157,7 @@ def _(user: Rearrange, affine: Affine, shape: Shape) -> Affine | None:
 @singledispatch
 def _into(user: Node, affine: Affine, shape: Shape) -> Node | None:
     """Return what ``user`` becomes with ``affine`` in it; `None` where it cannot take it."""
-    return None
+    raise NotImplementedError(user.kind)
 
 
 @_into.register

@@ -198,7 +198,8 @@ LINEAR = "pools what is no activation, and only spikes can be pooled"
 def test_what_a_max_pool_cannot_pass_is_left_and_refused_by_name(node, refused, problem):
     first = Conv(name="first", weight=numbers(4, 4, 1, 1))
     last = Conv(name="last", weight=numbers(1, 4, 1, 1))
-    graph = chain(SHAPE, first, Relu(name="act"), node, MaxPool(name="pool", **POOL), last)
+    pool = MaxPool(name="pool", kernel=(2, 5), stride=(1, 1), padding=((0, 0), (2, 2)))
+    graph = chain(SHAPE, first, Relu(name="act"), node, pool, last)
 
     assert fold_affine(graph, CONTEXT) is graph
     with pytest.raises(VerifyError) as error:

@@ -138,8 +138,8 @@ def test_trained_neurons_are_left_as_they_were_trained():
     assert error.value.node == "b"
 
 
-def test_a_difference_cannot_be_pooled_over_padding_and_is_refused_by_name():
-    pool = MaxPool(name="pool", kernel=(2, 2), stride=(1, 1), padding=((1, 0), (0, 0)))
+def test_differences_cannot_be_pooled_in_large_windows_and_are_refused_by_name():
+    pool = MaxPool(name="pool", kernel=(2, 5), stride=(1, 1), padding=((0, 0), (2, 2)))
     graph = chain(SHAPE, conv("first", 3, 2), pool, conv("last", 1, 3))
 
     assert split_signed(graph, CONTEXT) is graph

@@ -1,15 +1,16 @@
 """Event recordings as frames: CIFAR10-DVS from its own files.
 
 The data set is ten folders, one a class, with 1000 recordings in AEDAT 2.0 each: lines of text
-that begin with ``#``, then pairs of big-endian 32-bit words, address and time. An address has
-the polarity in bit 0, x in bits 1 to 7 and y in bits 8 to 14; words with bit 31 set are no
-events. Frames are equal numbers of consecutive events, counted per polarity and pixel and
+that begin with ``#``, then pairs of big-endian 32-bit words, address and time. The sensor lay on
+its side: an address has 127 less the row in bits 1 to 7 and 127 less the column in bits 8 to
+14. Bit 0 is 0 where it became brighter, polarity 1; words with bit 31 set are no events. Frames are equal numbers of consecutive events, counted per polarity and pixel and
 brought from 128 x 128 to 48 x 48.
 
 The files do not say which recordings are for testing; the last tenth of each class is, the
 split that most work on this data set takes.
 
-Source: recipe of LM-HT (Hao et al., NeurIPS 2024), appendix A.3: 48 x 48, 10 frames.
+Source: recipe of LM-HT (Hao et al., NeurIPS 2024), appendix A.3: 48 x 48, 10 frames. What the
+bits mean is as in the readers of SpikingJelly and of jackd/events-tfds.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def load_cifar10_dvs(folder: Path, frames: int) -> tuple[Array, Labels, Array, L
 def read_aedat(path: Path) -> tuple[Array, Array, Array]:
     """Return x, y (0 to 127, y downwards) and polarity (0, 1) of the events in their order.
 
+    Pictures are upright.
+
     Raises:
         InputDataError: The file holds no events, or is cut off.
     """
@@ -78,9 +81,9 @@ def read_aedat(path: Path) -> tuple[Array, Array, Array]:
         )
     address = np.frombuffer(content, ">u4", offset=start)[::2].astype(np.uint32)
     address = address[(address & _NOT_AN_EVENT) == 0]
-    x = (address >> 1) & 0x7F
-    y = (_SENSOR - 1) - ((address >> 8) & 0x7F)
-    return x.astype(np.int64), y.astype(np.int64), (address & 1).astype(np.int64)
+    x = (_SENSOR - 1) - ((address >> 8) & 0x7F)
+    y = (_SENSOR - 1) - ((address >> 1) & 0x7F)
+    return x.astype(np.int64), y.astype(np.int64), 1 - (address & 1).astype(np.int64)
 
 
 def frames_of(x: Array, y: Array, polarity: Array, frames: int) -> npt.NDArray[np.uint8]:

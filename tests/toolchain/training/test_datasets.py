@@ -168,8 +168,11 @@ def test_a_cut_off_cifar_file_is_named(tmp_path):
 
 
 def aedat(events, header=b"#!AER-DAT2.0\r\n# a comment\r\n"):
-    """Return events ``(x, y, polarity)`` as a recording; y counts upwards in the file."""
-    words = [((127 - y) << 8 | x << 1 | p, 10 * i) for i, (x, y, p) in enumerate(events)]
+    """Return events ``(x, y, polarity)`` as a recording, where pictures lie on their side."""
+    words = [
+        ((127 - x) << 8 | (127 - y) << 1 | (1 - p), 10 * i)
+        for i, (x, y, p) in enumerate(events)
+    ]
     return header + np.array(words, ">u4").tobytes()
 
 
@@ -180,6 +183,14 @@ def test_a_recording_holds_its_events_in_order(tmp_path):
     x, y, polarity = read_aedat(path)
 
     np.testing.assert_array_equal([x, y, polarity], [[0, 127, 5], [0, 3, 127], [1, 0, 1]])
+
+
+def test_the_bits_of_an_address_are_row_column_and_polarity(tmp_path):
+    path = tmp_path / "a.aedat"
+    address = (127 - 5) << 8 | (127 - 100) << 1 | 0
+    path.write_bytes(b"#!AER-DAT2.0\r\n" + np.array([address, 77], ">u4").tobytes())
+
+    assert [array.tolist() for array in read_aedat(path)] == [[5], [100], [1]]
 
 
 def test_words_that_are_no_events_are_left_out(tmp_path):

@@ -1,10 +1,11 @@
 """Event recordings as frames: CIFAR10-DVS from its own files.
 
 The data set is ten folders, one a class, with 1000 recordings in AEDAT 2.0 each: lines of text
-that begin with ``#``, then pairs of big-endian 32-bit words, address and time. The sensor lay on
-its side: an address has 127 less the row in bits 1 to 7 and 127 less the column in bits 8 to
-14. Bit 0 is 0 where it became brighter, polarity 1; words with bit 31 set are no events. Frames are equal numbers of consecutive events, counted per polarity and pixel and
-brought from 128 x 128 to 48 x 48.
+that begin with ``#``, then pairs of big-endian 32-bit words, address and time. The sensor lay
+on its side: an address has 127 less the row in bits 1 to 7 and 127 less the column in bits 8 to
+14. Bit 0 is 0 where it became brighter, polarity 1; words with bit 31 set are no events. Frames
+are equal numbers of consecutive events, counted per polarity and pixel and brought from 128 x
+128 to 48 x 48.
 
 The files do not say which recordings are for testing; the last tenth of each class is, the
 split that most work on this data set takes.

@@ -46,9 +46,10 @@ PIECES_MIN, PIECES_MAX = 2, 32
 _FAR = 2.0**20
 _NEAR = 1e-5
 _FINEST = 1e-6
+_JUMP_MAX = 16.0
 _LINEAR_POINTS, _LINEAR_END, _FAR_POINTS = 4096, 16.0, 1024
 _MEASURED_POINTS = 100_003
-_BISECTIONS = 60
+_BISECTIONS = 30
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Pieces:
     Attributes:
         constant: Added to them.
         pieces: The pieces.
-        error: Largest difference from the function, measured.
+        error: Largest difference from the function: the largest on a grid, and what it may
+            grow by between two points.
     """
 
     constant: float
@@ -192,22 +194,27 @@ def fit_pieces(curve: Curve, most: int = PIECES) -> Pieces | None:
     sides = [_side(curve, -1, lines[0]), _side(curve, 1, lines[1])]
     tried = (_Fit(curve, *sides).best(count) for count in range(most, PIECES_MAX + 1))
     fitted = next(filter(None, tried))
-    ends = [side.u[-1] for side in sides]
-    x = np.linspace(-ends[0], ends[1], _MEASURED_POINTS)
+    far = np.linspace(-sides[0].u[-1], sides[1].u[-1], _MEASURED_POINTS)
     near = np.linspace(-_LINEAR_END, _LINEAR_END, _MEASURED_POINTS)
-    error = max(float(np.abs(curve(at) - fitted(at)).max()) for at in (x, near))
+    error = max(_largest(curve(x) - fitted(x)) for x in (far, near))
     return Pieces(fitted.constant, fitted.pieces, error)
 
 
 def becomes_lines(curve: Curve) -> bool:
-    """Tell whether a function is finite, and a line far out on both sides."""
+    """Tell whether a function has no pole, and is a line far out on both sides."""
     return _line(curve, -1) is not None and _line(curve, 1) is not None
 
 
 def never_falls(curve: Curve) -> bool:
     """Tell whether a function is nowhere lower than further left."""
-    x = np.concatenate([_points(1)[::-1] * -1, [0.0], _points(1)])
+    x = np.concatenate([_points()[::-1] * -1, [0.0], _points()])
     return bool(np.all(np.diff(curve(x)) >= -_FINEST * 1e-3))
+
+
+def _largest(difference: Floats) -> float:
+    """Return the largest magnitude at points of a grid and, by the steps there, between."""
+    between = np.abs(np.diff(difference)).max() / 2
+    return float(np.abs(difference).max() + between)
 
 
 @dataclass(frozen=True)
@@ -265,7 +272,10 @@ def _line(curve: Curve, direction: int) -> _Line | None:
     """Return the line that a function becomes, in ``u = direction * x``."""
     u = _FAR * np.array([1.0, 2.0, 4.0])
     f = curve(direction * u)
-    if not np.isfinite(f).all() or not np.isfinite(curve(direction * _points(1))).all():
+    near = curve(direction * np.concatenate([[0.0], _points()]))
+    if not (np.isfinite(f).all() and np.isfinite(near).all()):
+        return None
+    if np.abs(np.diff(near[:_LINEAR_POINTS])).max() > _JUMP_MAX:
         return None
     bend = abs((f[2] - f[1]) - 2 * (f[1] - f[0]))
     if bend > _NEAR + 1e-9 * abs(f[2]):
@@ -281,14 +291,14 @@ def _tidy(level: float) -> float:
     return round(level, 6)
 
 
-def _points(count: int) -> Floats:
-    near = np.linspace(0, _LINEAR_END, count * _LINEAR_POINTS + 1)[1:]
-    far = np.geomspace(_LINEAR_END, _FAR, count * _FAR_POINTS)[1:]
+def _points() -> Floats:
+    near = np.linspace(0, _LINEAR_END, _LINEAR_POINTS + 1)[1:]
+    far = np.geomspace(_LINEAR_END, _FAR, _FAR_POINTS)[1:]
     return np.concatenate([near, far])
 
 
 def _side(curve: Curve, direction: int, line: _Line) -> _Side:
-    u = _points(1)
+    u = _points()
     f = curve(direction * u)
     off = np.abs(f - line(u)) > 10 * _NEAR
     last = int(np.flatnonzero(off)[-1]) + 2 if off.any() else len(u)

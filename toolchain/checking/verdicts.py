@@ -12,10 +12,11 @@ from toolchain.checking.multiply_accumulates import count_multiply_accumulates
 from toolchain.frontend.survey import Survey
 from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.node import Node
+from toolchain.ir.smooth import Smooth
 from toolchain.ir.snn import LmHt
 from toolchain.ir.staircase import Staircase
 
-_ON_CHIP = (Dense, Conv, Add, Relu, Staircase, LmHt, MaxPool)
+_ON_CHIP = (Dense, Conv, Add, Relu, Smooth, Staircase, LmHt, MaxPool)
 _CONSTANT = "a constant"
 _LAYOUT = "the connections"
 

@@ -48,7 +48,7 @@ class Call:
         dtypes: Names of the element types of the inputs, ``""`` for one left out.
         output_shapes: Of the outputs without their batch axis, as ONNX infers them.
         builder: Takes the nodes made.
-        is_at_end: Whether only what the host computes stands behind the node.
+        is_at_end: Whether only what the host computes is behind the node.
     """
 
     node: onnx.NodeProto
@@ -127,10 +127,8 @@ class Call:
         for attribute in self.node.attribute:
             if attribute.name == key:
                 names = onnx.AttributeProto.AttributeType.Name
-                self.require(
-                    attribute.type == kind,
-                    f"has {key} of type {names(attribute.type)}; {names(kind)} is needed",
-                )
+                needed = f"has {key} of type {names(attribute.type)}; {names(kind)} is needed"
+                self.require(attribute.type == kind, needed)
                 return onnx.helper.get_attribute_value(attribute)
         return default
 

@@ -30,6 +30,7 @@ from toolchain.training.checkpoint import (
     save_checkpoint,
 )
 from toolchain.training.datasets import Dataset
+from toolchain.training.mixup import mixed_loss, shares
 from toolchain.training.network import Network
 from toolchain.training.recipe import Recipe
 from toolchain.training.samples import Part, part_of
@@ -201,11 +202,11 @@ class _Run:
         order = torch.randperm(len(self.train), generator=generator)
         batches = [rows for rows in order.split(self.options.batch) if len(rows) > 1]
         data, total = self.recipe.data, 0.0
-        shares = self._shares(seed, len(batches))
+        kept = shares(self.options.mixup, seed, len(batches))
         for i, (x, y) in enumerate(self.train.batches(batches)):
             self._set_rate(optimizer, epoch + i / len(batches))
             x = augmented(x, data.augment, generator, shift=data.shift, cutout=data.cutout)
-            loss = _loss(network, x, y, shares[i], generator)
+            loss = mixed_loss(network, x, y, float(kept[i]), generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             value = loss.item()
@@ -216,13 +217,6 @@ class _Run:
             total += value
             self.progress(f"epoch {epoch + 1}/{self.options.epochs}", i + 1, len(batches))
         return total / len(batches)
-
-    def _shares(self, seed: int, batches: int) -> Any:
-        """Return how much of an image is kept when two are mixed, for each batch; 1 for all."""
-        spread = self.options.mixup
-        if not spread:
-            return np.ones(batches)
-        return np.random.default_rng(seed).beta(spread, spread, batches)
 
     def _diverged(self, what: str, value: float, epoch: int) -> TrainingError:
         kept = (
@@ -268,19 +262,6 @@ class _Run:
         device, x, y = self.options.device, data.train_x, data.train_y
         held, used = order[: table.validation], order[table.validation :]
         return part_of(x, y, device, used), part_of(x, y, device, held)
-
-
-def _loss(network: Network, x: Any, y: Any, share: float, generator: Any) -> Any:
-    """Return the loss; of images mixed with one another where ``share`` is below 1.
-
-    Source: Zhang et al., "mixup", ICLR 2018.
-    """
-    if share == 1.0:
-        return functional.cross_entropy(network(x), y)
-    other = torch.randperm(len(x), generator=generator).to(x.device)
-    logits = network(share * x + (1 - share) * x[other])
-    losses = (functional.cross_entropy(logits, labels) for labels in (y, y[other]))
-    return share * next(losses) + (1 - share) * next(losses)
 
 
 def _goodness(measured: dict[str, float]) -> tuple[float, float]:

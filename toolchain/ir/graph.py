@@ -171,7 +171,7 @@ class Graph:
     def swap(self, *nodes: Node) -> Graph:
         """Return the graph with each of ``nodes`` in the place of the one of its name."""
         new = {node.name: node for node in nodes}
-        return self.with_nodes(new.get(node.name, node) for node in self.nodes)
+        return self.with_nodes([new.get(node.name, node) for node in self.nodes])
 
     def without(self, name: str) -> Graph:
         """Return the graph without the node ``name``, which nothing reads."""
@@ -181,9 +181,11 @@ class Graph:
         """Return the graph without the one-input node ``name``; its users read its input."""
         (source,) = self[name].inputs
         return self.with_nodes(
-            node.reading(name, source) if name in node.inputs else node
-            for node in self.nodes
-            if node.name != name
+            [
+                node.reading(name, source) if name in node.inputs else node
+                for node in self.nodes
+                if node.name != name
+            ]
         )
 
     def exchange(self, name: str) -> Graph:

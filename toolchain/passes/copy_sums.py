@@ -24,17 +24,16 @@ _READERS = (Add, Affine, LmHt, Output, Rearrange, Relu, Smooth)
 
 @compiler_pass("copy-sums", phase=Phase.PREPARE, after=("compose-sum-pool",))
 def copy_sums(graph: Graph, _: Context) -> Graph:
-    """Copy the first sum that several nodes read, where all can have one of their own."""
+    """Copy every sum that several nodes read, where all can have one of their own."""
     most = len(graph.nodes) if graph.of_type(LmHt) else _LAYERS_MAX
-    for node in graph:
-        users = graph.users(node.name)
+    for name in [node.name for node in graph]:
+        node, users = graph[name], graph.users(name)
         layers = _layers(graph, node)
         if not 0 < len(layers) < most or len(users) < 2:
             continue
         if all(isinstance(user, _READERS) for user in users):
             for user in users[1:]:
                 graph = _with_copy(graph, node, layers, user.name)
-            return graph
     return graph
 
 

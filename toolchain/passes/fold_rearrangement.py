@@ -28,6 +28,7 @@ def fold_rearrangement(graph: Graph, _: Context) -> Graph:
 
 
 def _fold(graph: Graph, node: Rearrange) -> Graph:
+    graph, node = _merged(graph, node)
     before, after = graph.producer(node), graph.only_user(node.name)
     shape = graph.shapes[before.name]
     is_alone = graph.only_user(before.name) is node
@@ -58,6 +59,26 @@ def _fold(graph: Graph, node: Rearrange) -> Graph:
         return graph.swap(folded).bypass(node.name)
     flat = dataclasses.replace(node, order=None, shape=(int(np.prod(shape)),))
     return graph.swap(folded, flat)
+
+
+def _merged(graph: Graph, node: Rearrange) -> tuple[Graph, Rearrange]:
+    """Return the graph with one node, which is returned too, where all read an input alike."""
+    before = graph.producer(node)
+    copies = [other for other in graph.users(before.name) if other is not node]
+    is_alike = all(isinstance(other, Rearrange) and _is_alike(node, other) for other in copies)
+    if not (isinstance(before, Input) and is_alike):
+        return graph, node
+    for other in copies:
+        readers = [reader.name for reader in graph.users(other.name)]
+        graph = graph.redirect(other.name, readers, node.name).without(other.name)
+        node = dataclasses.replace(node, origin=node.origin + other.origin)
+    return graph.swap(node), node
+
+
+def _is_alike(one: Rearrange, other: Rearrange) -> bool:
+    if one.order is None or other.order is None:
+        return one.order is other.order and one.shape == other.shape
+    return one.shape == other.shape and np.array_equal(one.order, other.order)
 
 
 def _absorb(graph: Graph, node: Rearrange, before: Node) -> Graph:

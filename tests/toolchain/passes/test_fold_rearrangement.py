@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.ir.ann import Affine, Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
+from toolchain.ir.ann import Add, Affine, Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import evaluate, run
 from toolchain.ir.snn import LmHt
@@ -238,3 +240,38 @@ def test_an_order_that_no_layer_can_look_up_is_left_for_relays(reader):
 
     np.testing.assert_array_equal(after["odd"].order, odd.order)
     np.testing.assert_array_equal(run(after, SAMPLES), run(graph, SAMPLES))
+
+
+@given(permutations)
+def test_an_input_takes_the_order_that_all_its_readers_want(order):
+    entry = Input(name="x", shape=(3, 4), source_shape=(3, 4))
+    ways = [Rearrange(name=n, inputs=("x",), shape=(12,), order=order) for n in ("p", "q")]
+    layers = [dataclasses.replace(dense(f"{n}1", 4, 12), inputs=(n,)) for n in ("p", "q")]
+    output = Output(name="y", inputs=("sum",), shape=(4,))
+    total = Add(name="sum", inputs=("p1", "q1"))
+    graph = Graph(name="net", nodes=(entry, *ways, *layers, total, output))
+    x = NUMBERS.integers(-4, 5, (3, 3, 4))
+
+    after = fold_rearrangement(graph, CONTEXT)
+
+    assert not after.of_type(Rearrange)
+    np.testing.assert_array_equal(run(after, x), run(graph, x))
+
+
+def test_an_input_whose_readers_want_other_orders_keeps_its_own():
+    entry = Input(name="x", shape=(3, 4), source_shape=(3, 4))
+    orders = {"p": np.arange(12)[::-1], "q": np.roll(np.arange(12), 1)}
+    ways = [
+        Rearrange(name=name, inputs=("x",), shape=(12,), order=order)
+        for name, order in orders.items()
+    ]
+    layers = [dataclasses.replace(dense(f"{n}1", 4, 12), inputs=(n,)) for n in orders]
+    total = Add(name="sum", inputs=("p1", "q1"))
+    output = Output(name="y", inputs=("sum",), shape=(4,))
+    graph = Graph(name="net", nodes=(entry, *ways, *layers, total, output))
+    x = NUMBERS.integers(-4, 5, (3, 3, 4))
+
+    after = fold_rearrangement(graph, CONTEXT)
+
+    assert after["x"].order is None
+    np.testing.assert_array_equal(run(after, x), run(graph, x))

@@ -1,7 +1,8 @@
-r"""Training on mixed images: a batch is added to itself in another order, and so are its losses.
+r"""Training on mixed images: a batch is added to itself in another order.
 
-With the logits of :math:`\lambda x_i + (1 - \lambda) x_j`, the loss is :math:`\lambda` times that
-for label i and :math:`1 - \lambda` times that for label j. Each batch has one :math:`\lambda`.
+With the logits of :math:`\lambda x_i + (1 - \lambda) x_j`, the loss is :math:`\lambda` times
+that for label i and :math:`1 - \lambda` times that for label j. Each batch has one
+:math:`\lambda`.
 
 Source: Zhang et al., "mixup", ICLR 2018; one :math:`\lambda` for a batch as in its code.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from random import Random
 
@@ -9,11 +10,18 @@ import numpy as np
 
 from toolchain.engine import ENGINES, Program
 from toolchain.errors import CompileError
-from toolchain.ir.graph import Graph
+from toolchain.ir.curve import X
+from toolchain.ir.ends import encode_samples
+from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Array
-from toolchain.ir.reference import encode, run
+from toolchain.ir.reference import run
+from toolchain.ir.smooth import Smooth
 from toolchain.limits import Limits
+from toolchain.passes.approximate_smooth import NAME as APPROXIMATE
 from toolchain.pipeline import Options, compile_model
+from toolchain.rewriting import Context, run_phase
+from toolchain.schedule import AUTO, SCHEDULES
+from toolchain.straight_pieces import fit_pieces
 from toolchain.target import TARGETS
 from toolchain.testing import Stages, compile_network, random_samples
 
@@ -39,11 +47,17 @@ def compiled(graph: Graph, random: Random) -> str:
     """
     lowering = random.choice(_LOWERINGS)
     x = random_samples(graph, random, _SAMPLES)
+    schedule = random.choice((AUTO, *SCHEDULES))
+    target = TARGETS["loihi2"]
     try:
-        stages = compile_network(graph, x, TARGETS["loihi2"], levels=_LEVELS, lowering=lowering)
+        stages = compile_network(
+            graph, x, target, levels=_LEVELS, lowering=lowering, schedule=schedule
+        )
     except CompileError as error:
         return f"imported, and refused with {type(error).__name__}"
-    _require_prepared(graph, stages.prepared, x)
+    exact = _exact(graph, stages.context)
+    _require_same(graph, exact, x)
+    _require_same(_in_pieces(exact, stages.context), stages.prepared, x)
     try:
         _require_same_counts(stages, x)
     except CompileError as error:
@@ -66,6 +80,8 @@ def built(model: Path, folder: Path, random: Random) -> str:
         output=folder,
         levels=_LEVELS,
         lowering=lowering,
+        schedule=random.choice((AUTO, *SCHEDULES)),
+        pieces=random.randint(2, 6),
         formats=_FORMATS,
         max_nodes=LIMITS.nodes,
         max_elements=LIMITS.elements,
@@ -82,13 +98,35 @@ def built(model: Path, folder: Path, random: Random) -> str:
     return "built"
 
 
-def _require_prepared(graph: Graph, prepared: Graph, x: Array) -> None:
+def _exact(graph: Graph, context: Context) -> Graph:
+    """Return what becomes of a network before straight pieces stand in for its activations."""
+    for name, after in run_phase(graph, Phase.PREPARE, context):
+        if name == APPROXIMATE:
+            return graph
+        graph = after
+    return graph
+
+
+def _in_pieces(graph: Graph, context: Context) -> Graph:
+    """Return a network that computes its smooth activations as sums of straight pieces."""
+    for node in graph.of_type(Smooth):
+        pieces = fit_pieces(node.curve, context.pieces)
+        if pieces is not None:
+            total = X.scaled(0.0, pieces.constant)
+            for piece in pieces.pieces:
+                rising = X.scaled(float(piece.direction), -piece.start)
+                total = total.plus(rising.then("clip", 0.0, piece.width).scaled(piece.slope))
+            graph = graph.swap(dataclasses.replace(node, curve=total))
+    return graph
+
+
+def _require_same(wanted: Graph, found: Graph, x: Array) -> None:
     with np.errstate(all="ignore"):
-        wanted, found = run(graph, x), run(prepared, x)
-    if found.shape != wanted.shape:
-        raise AssertionError(f"prepared outputs are {found.shape}, and imported {wanted.shape}")
-    largest = float(np.abs(wanted).max(initial=1))
-    difference = float(np.abs(found - wanted).max(initial=0))
+        y, made = run(wanted, x), run(found, x)
+    if made.shape != y.shape:
+        raise AssertionError(f"prepared outputs are {made.shape}, and imported {y.shape}")
+    largest = float(np.abs(y).max(initial=1))
+    difference = float(np.abs(made - y).max(initial=0))
     if np.isfinite(largest) and not difference <= _TOLERANCE * largest:
         raise AssertionError(f"prepared outputs differ by {difference:g} of {largest:g}")
 
@@ -98,7 +136,7 @@ _TOLERANCE = 1e-6
 
 def _require_same_counts(stages: Stages, x: Array) -> None:
     program = Program(stages.quantized, stages.circuit)
-    inputs = encode(stages.quantized.input, x).astype(np.int64)
+    inputs = encode_samples(stages.quantized, x)
     by_count, by_step = (ENGINES[name].run(program, inputs, trace=False) for name in _ENGINES)
     if not np.array_equal(by_count.readout, by_step.readout):
         raise AssertionError("count and step mode differ in the read-out")

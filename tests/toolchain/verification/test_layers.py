@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from toolchain.data import Samples
 from toolchain.engine import Program
 from toolchain.ir.ann import Add, Dense, Input, Output, Relu
 from toolchain.ir.graph import Graph, Phase
@@ -14,6 +15,7 @@ from toolchain.ir.reference import counts_of, evaluate
 from toolchain.ir.snn import Spiking
 from toolchain.target import TARGETS
 from toolchain.testing import compile_network
+from toolchain.verification import chunks
 from toolchain.verification.layers import report_layers
 
 
@@ -88,3 +90,18 @@ def test_weights_of_all_layers_of_a_sum_count(stages):
     reports = report_layers(compiled.prepared, Program(graph.swap(large), compiled.circuit), x)
 
     assert [report.weight_bits for report in reports] == [8, 8, 11]
+
+
+def test_a_report_does_not_depend_on_how_many_samples_fit_into_memory(stages, monkeypatch):
+    compiled, x = stages
+    program = Program(compiled.quantized, compiled.circuit)
+    at_once = report_layers(compiled.prepared, program, x)
+
+    monkeypatch.setattr(chunks, "_CHUNK_BYTES", 2500)
+    one_by_one = report_layers(compiled.prepared, program, x)
+
+    assert len(list(chunks.chunks(compiled.quantized, Samples(x)))) > 3
+    for whole, parts in zip(at_once, one_by_one, strict=True):
+        for key, value in dataclasses.asdict(whole).items():
+            found = getattr(parts, key)
+            assert found == (pytest.approx(value) if isinstance(value, float) else value)

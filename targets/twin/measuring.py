@@ -31,7 +31,7 @@ class Measuring:
         sums, activity = network.activity(inputs, self._counted)
         payloads = (inputs != 0).reshape(len(inputs), -1)
         spikes = payloads.sum(axis=1) + found.constant_spikes
-        graded = (payloads @ found.payload.astype(np.float64)).astype(np.int64)
+        graded = np.where(payloads, found.payload, 0).sum(axis=1)
         operations = graded + found.constant_operations
         for name, (sent, caused) in activity.items():
             spikes = spikes + found.repeats[name] * sent.sum(axis=1)

@@ -125,6 +125,8 @@ def in_ours(model: Any, x: Any, batch: int, arguments: argparse.Namespace) -> li
     """Return our engines, which have to agree before they are measured."""
     import ours
 
+    from toolchain.errors import CompileError
+
     graph = ours.imported(model)
     calibration = x[:CALIBRATION]
 
@@ -137,7 +139,11 @@ def in_ours(model: Any, x: Any, batch: int, arguments: argparse.Namespace) -> li
         contenders.append(ours.measured(counted, x[:batch]))
     if batch == max(arguments.batches):
         for levels in arguments.time_steps:
-            stepped = program(levels)
+            try:
+                stepped = program(levels)
+            except CompileError as error:
+                write(f"left out, because it is refused: {levels} levels\n{error}\n")
+                continue
             contenders.append(ours.traces(stepped, x[:batch]))
             if levels != arguments.time_steps[0]:
                 continue

@@ -70,6 +70,7 @@ def test_no_option_means_the_defaults_of_the_pipeline(compiled):
 
 def test_every_option_reaches_the_pipeline(compiled):
     words = "net.onnx --target a --calibration b --test c --levels 7 --lowering d --method e"
+    words += " --pieces 8"
     words += " --format f,g --output h --dump-after i"
     words += " --max-bytes 1 --max-nodes 2 --max-elements 3 --max-seconds 4"
 
@@ -83,6 +84,7 @@ def test_every_option_reaches_the_pipeline(compiled):
         levels=7,
         lowering="d",
         method="e",
+        pieces=8,
         formats=("f", "g"),
         output=Path("h"),
         dump_after="i",

@@ -107,8 +107,7 @@ def _by_piece(rows: Array, factors: Array) -> Array:
 def _rectifiers(graph: Graph, node: Smooth, pieces: Pieces) -> Relu:
     channels, *rest = graph.shapes[node.name]
     widths = np.tile([piece.width for piece in pieces.pieces], channels)
-    is_alike = len(set(widths)) == 1
-    maximum = float(widths[0]) if is_alike else widths.reshape(-1, *(1 for _ in rest))
+    maximum = widths.reshape(-1, *(1 for _ in rest))
     return Relu(name=node.name, inputs=node.inputs, origin=node.origin, maximum=maximum)
 
 

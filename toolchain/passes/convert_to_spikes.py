@@ -118,9 +118,12 @@ class _Conversion:
         thresholds = METHODS[self.context.method](statistics, levels)
         outgoing = _outgoing(self.graph, node, len(thresholds))
         thresholds = _without_dead(thresholds, outgoing)
-        thresholds = np.minimum(thresholds, np.ravel(node.maximum) / levels)
+        limits = np.ravel(node.maximum) / levels
+        thresholds = np.minimum(thresholds, limits.min() if is_shared else limits)
         for layer in layers:
             thresholds = np.maximum(thresholds, _resolvable(layer, self.context))
+        if np.ndim(node.maximum):  # pieces of a function, which ends where the next begins
+            thresholds = np.minimum(thresholds, limits.min() if is_shared else limits)
         thresholds = np.maximum(thresholds, sum(self._least(layer) for layer in layers))
         if is_shared:
             thresholds = np.full_like(thresholds, thresholds.max())

@@ -69,6 +69,7 @@ class UnsupportedOpError(CompileError):
         - See what is supported, and under which conditions: ``snn-compile ops``.
         - See all nodes that are in the way at once: ``snn-compile check MODEL.onnx``.
         - Train with Relu, or with another activation that is listed, and export again.
+        - Let the host run it between segments on the chip: ``--partial``.
         - Move what only the host can compute to the end of the model, or out of it.
     """
 

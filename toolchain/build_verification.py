@@ -24,7 +24,7 @@ from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend.model_file import read_model
 from toolchain.ir.archive import load_archive, save_archive
-from toolchain.ir.ends import encode_samples, input_parts, sample_shape
+from toolchain.ir.ends import encode_samples, input_parts, require_same_ends, sample_shape
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.verify import verify_phase
@@ -279,6 +279,7 @@ class _Build:
             InputDataError: A network that was changed cannot be run at all.
         """
         try:
+            require_same_ends(self.program.graph, self.program.circuit)
             found = climb(route, samples, progress).rungs
             return tuple(self._located(rung, samples) for rung in found)
         except CompileError:

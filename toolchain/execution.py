@@ -20,7 +20,13 @@ from toolchain.evaluation.ray_crew import ray_crew
 from toolchain.evaluation.shards import Shards, find_shards
 from toolchain.evaluation.traces import choose_samples, require_tracing
 from toolchain.ir.archive import load_archive
-from toolchain.ir.ends import encode_samples, input_parts, output_parts, sample_shape
+from toolchain.ir.ends import (
+    encode_samples,
+    input_parts,
+    output_parts,
+    require_same_ends,
+    sample_shape,
+)
 from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.verify import verify_phase
@@ -68,7 +74,7 @@ def load_program(folder: Path) -> Program:
 
     Raises:
         InputDataError: The folder is no build, or is damaged.
-        VerifyError: Its graph is none that can be run.
+        VerifyError: Its graph is none that can be run, or its circuit another one's.
     """
     report = read_report(folder)
     for name in (GRAPH_FILE, CIRCUIT_FILE):
@@ -76,6 +82,7 @@ def load_program(folder: Path) -> Program:
     graph = load_archive(folder / GRAPH_FILE, Graph)
     circuit = load_archive(folder / CIRCUIT_FILE, Circuit)
     verify_phase(graph)
+    require_same_ends(graph, circuit)
     return Program(graph, circuit, folder.absolute())
 
 

@@ -7,12 +7,15 @@ about needs to know nothing of them.
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.errors import VerifyError
 from toolchain.ir.graph import Graph
+from toolchain.ir.mapped import Circuit
 from toolchain.ir.node import Shape
 from toolchain.ir.packing import pack, packed_shape, unpack
 from toolchain.ir.reference import Floats, decode, encode
@@ -69,3 +72,31 @@ def decode_sums(graph: Graph, sums: Array) -> Floats:
     shapes = [graph.shapes[node.inputs[0]] for node in graph.outputs]
     parts = unpack(sums.astype(np.float64), shapes)
     return pack([decode(node, part) for node, part in zip(graph.outputs, parts, strict=True)])
+
+
+def require_same_ends(graph: Graph, circuit: Circuit) -> None:
+    """Refuse a circuit that takes or gives other numbers than its graph.
+
+    Args:
+        graph: Quantized.
+        circuit: What it was mapped to, by whoever has written it.
+
+    Raises:
+        VerifyError: It does.
+    """
+    for name in (*circuit.inputs, *(readout.population for readout in circuit.readouts)):
+        if name not in circuit.nodes:
+            raise VerifyError("is an end of the circuit and none of its nodes", node=name)
+    enters = [math.prod(node.shape) for node in graph.inputs]
+    leaves = [math.prod(graph.shapes[node.inputs[0]]) for node in graph.outputs]
+    for does, shapes, needed in (
+        ("takes", circuit.input_shapes, enters),
+        ("gives", circuit.readout_shapes, leaves),
+    ):
+        found = [math.prod(shape) for shape in shapes]
+        if found != needed:
+            raise VerifyError(
+                f"the circuit {does} {found} numbers; {needed} are those of the graph",
+                node=circuit.name,
+                hint="compile the network again",
+            )

@@ -14,8 +14,9 @@ class Rung:
     """One stage of the compiler, run on samples and compared with the stage above it.
 
     Attributes:
-        rung: Name of the stage: ``onnxruntime``, ``imported``, ``converted``, ``lowered``,
-            ``quantized``, ``count``, ``step``, or a format's name.
+        rung: Name of the stage: ``onnxruntime``, ``imported``, ``approximated`` (of networks
+            with smooth activations), ``converted``, ``lowered``, ``quantized``, ``count``,
+            ``step``, or a format's name.
         promise: ``reference``, ``exact``, ``within x``, ``within x, ties apart`` or ``lossy by
             design``, against the rung above it. Where the source network spikes itself, each
             population is compared on the spikes of the source before it; a tie is a spike count

@@ -6,6 +6,7 @@ and a cube, or by its name. A curve is what all of them compute, whatever they a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -86,6 +87,11 @@ class Curve:
             return _line_text(str(self.parts[0]), *self.numbers)
         arguments = [str(self.parts[0]), *(f"{number:.4g}" for number in self.numbers)]
         return f"{self.kind}({', '.join(arguments)})"
+
+    @functools.cached_property
+    def size(self) -> int:
+        """Number of functions that it is written with, the variable included."""
+        return 1 + sum(part.size for part in self.parts)
 
     def of(self, inner: Curve) -> Curve:
         """Return this function of another: ``self(inner(x))``."""

@@ -13,6 +13,9 @@ from toolchain.ir.smooth import Smooth
 from toolchain.ops._call import Call
 from toolchain.ops._layout import Value
 
+_ELEMENTWISE = (Add, Affine, Relu, Smooth)
+_DEPTH_MAX, _SIZE_MAX = 32, 64
+
 
 @dataclass(frozen=True)
 class Traced:
@@ -37,7 +40,7 @@ def curved(call: Call, value: Value, curve: Curve) -> Value:
         value: What it is a function of.
         curve: The function.
     """
-    traced = _trace(call, value.node)
+    traced = _Tracer(call).trace(value.node)
     if not any(isinstance(node, Smooth) for node in traced.nodes):
         traced = Traced(value.node)
     return _emitted(call, value, traced, curve.of(traced.curve))
@@ -56,12 +59,19 @@ def product(
     """
     if first.shape != second.shape or not np.array_equal(first.indices(), second.indices()):
         return None
-    one, other = _trace(call, first.node), _trace(call, second.node)
-    if one.source != other.source:
-        return None
-    factor = other.curve.then("reciprocal") if is_quotient else other.curve
-    both = Traced(one.source, X, tuple(dict.fromkeys((*one.nodes, *other.nodes))))
-    return _emitted(call, first, both, one.curve.times(factor))
+    for source in _nodes_up_to(_Tracer(call).trace(first.node)):
+        one = _Tracer(call, source).trace(first.node)
+        other = _Tracer(call, source).trace(second.node)
+        if one.source == other.source == source:
+            factor = other.curve.then("reciprocal") if is_quotient else other.curve
+            nodes = tuple(dict.fromkeys((*one.nodes, *other.nodes)))
+            return _emitted(call, first, Traced(source, X, nodes), one.curve.times(factor))
+    return None
+
+
+def _nodes_up_to(traced: Traced) -> list[str]:
+    """Return the names of what was traced, the nearest first."""
+    return [*(node.name for node in reversed(traced.nodes)), traced.source]
 
 
 def _emitted(call: Call, value: Value, traced: Traced, curve: Curve) -> Value:
@@ -72,16 +82,35 @@ def _emitted(call: Call, value: Value, traced: Traced, curve: Curve) -> Value:
     return value.moved_to(node)
 
 
-def _trace(call: Call, name: str) -> Traced:
-    """Return what a node computes elementwise of one value, as far back as there is one."""
-    node = call.builder.settled(name)
-    parts = [_trace(call, source) for source in node.inputs]
-    sources = {part.source for part in parts}
-    curve = _curve(node, [part.curve for part in parts]) if len(sources) == 1 else None
-    if curve is None:
-        return Traced(name)
-    nodes = dict.fromkeys(other for part in parts for other in part.nodes)
-    return Traced(sources.pop(), curve, (*nodes, node))
+class _Tracer:
+    """Goes back from nodes to the one value that they are functions of.
+
+    Args:
+        call: Whose builder has the nodes.
+        stop: Name of the node to go back to, if it is met; else as far as there is one value.
+    """
+
+    def __init__(self, call: Call, stop: str = "") -> None:
+        self._call, self._stop = call, stop
+        self._known: dict[str, Traced] = {}
+
+    def trace(self, name: str, depth: int = _DEPTH_MAX) -> Traced:
+        """Return what a node computes elementwise of one value."""
+        if name not in self._known:
+            self._known[name] = self._traced(name, depth)
+        return self._known[name]
+
+    def _traced(self, name: str, depth: int) -> Traced:
+        node = self._call.builder.settled(name)
+        if name == self._stop or not depth or not isinstance(node, _ELEMENTWISE):
+            return Traced(name)
+        parts = [self.trace(source, depth - 1) for source in node.inputs]
+        sources = {part.source for part in parts}
+        curve = _curve(node, [part.curve for part in parts]) if len(sources) == 1 else None
+        if curve is None or curve.size > _SIZE_MAX:
+            return Traced(name)
+        nodes = dict.fromkeys(other for part in parts for other in part.nodes)
+        return Traced(sources.pop(), curve, (*nodes, node))
 
 
 def _curve(node: Node, parts: list[Curve]) -> Curve | None:

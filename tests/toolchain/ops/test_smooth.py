@@ -40,6 +40,30 @@ def test_what_others_read_too_stays_beside_it():
     check_against_onnxruntime(model, SAMPLES)
 
 
+def test_a_curve_starts_at_the_nearest_value_that_its_factors_share():
+    model = imported("h = Mul (a, half)  s = Sigmoid (h)  b = Mul (h, s)", half=np.float32(0.5))
+
+    assert curves(model) == ["x * sigmoid(x)"]
+
+
+def test_deep_functions_of_functions_are_cut_where_they_become_too_large():
+    nodes = ["t0 = Tanh (a)"]
+    nodes += [
+        f"u{i} = Neg (t{i})  v{i} = Tanh (u{i})  t{i + 1} = Add (v{i}, t{i})" for i in range(40)
+    ]
+    model = imported(f"{'  '.join(nodes)}  b = Neg (t40)")
+
+    assert max(node.curve.size for node in model.graph.of_type(Smooth)) < 200
+    check_against_onnxruntime(model, SAMPLES)
+
+
+def test_long_chains_are_followed_no_further_than_needed():
+    nodes = ["n0 = Relu (a)"] + [f"n{i + 1} = Neg (n{i})" for i in range(1500)]
+    model = imported(f"{'  '.join(nodes)}  s = Sigmoid (n1500)  b = Mul (n1500, s)")
+
+    assert curves(model) == ["x * sigmoid(x)"]
+
+
 def test_no_node_of_a_spelling_is_lost():
     model = imported("[s] s = Sigmoid (a)  [i] i = Identity (s)  [m] b = Mul (a, i)")
 

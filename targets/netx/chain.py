@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from targets.netx.branches import cost_of_chain
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import (
     Circuit,
@@ -145,7 +146,8 @@ def _links(circuit: Circuit) -> Iterator[Link]:
         if len(following) > 1:
             raise EmitError(
                 f"{len(following)} synapses leave for other populations "
-                f"({', '.join(synapse.name for synapse in following)}); a netx file is a chain",
+                f"({', '.join(synapse.name for synapse in following)}); a netx file is a "
+                f"chain: {cost_of_chain(circuit)}",
                 node=here,
                 hint=LAVA,
             )

@@ -33,13 +33,10 @@ import numpy as np
 from targets.netx.chain import LAVA, Link, constant_sources, links_of
 from targets.netx.clock import CLOCK
 from targets.netx.currents import Steps, currents_of, require_integrating
-from targets.netx.weights import effective_weight
+from targets.netx.weights import WEIGHT_MAX, effective_weight
 from toolchain.errors import EmitError
 from toolchain.ir.mapped import Circuit, DenseSynapse, IntArray, Lif, Source, Synapse
 from toolchain.schedule import SEQUENTIAL, schedule_of
-
-WEIGHT_MAX = 127
-"""What one spike or payload of 1 adds at most, in a layer with weights of both signs."""
 
 DIGIT_BITS = 7
 

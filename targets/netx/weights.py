@@ -23,6 +23,9 @@ from toolchain.ir.mapped import DenseSynapse, IntArray, SparseSynapse
 
 WEIGHT_BITS = 8
 
+WEIGHT_MAX = 127
+"""What one spike or payload of 1 adds at most, in a layer with weights of both signs."""
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedWeight:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from targets.formats.netx_hdf5 import emit_netx
+from targets.netx.branches import cost_of_chain
 from targets.netx.chain import chain_of
 from toolchain.errors import EmitError
 from toolchain.frontend.testing import import_text, small_integers
+from toolchain.ir.mapped import Circuit, DenseSynapse, Lif, Source
 from toolchain.target import TARGETS
 from toolchain.testing import compile_network
 
@@ -63,8 +65,69 @@ def test_the_message_names_where_branches_part_and_by_which_synapses():
 
     assert str(error.value) == (
         "emit at 'Relu:h': 2 synapses leave for other populations (MatMul:b/synapse, "
-        "MatMul:y/part2/synapse); a netx file is a chain\n"
-        f"  hint: {HINT}"
+        "MatMul:y/part2/synapse); a netx file is a chain: as one, it would pass spikes on by "
+        "neurons that keep nothing, and those of 'Relu:h' keep their sums; a layer has one "
+        f"decay for all\n  hint: {HINT}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "numbers"),
+    [
+        (
+            RESIDUAL,
+            "12 and 4 neurons, 0 and 0 of them to pass spikes on, and 96 weights up to 159",
+        ),
+        (
+            CONCAT,
+            "12, 24 and 4 neurons, 0, 12 and 0 of them to pass spikes on, and 432 weights",
+        ),
+        (
+            SPLIT,
+            "24 and 4 neurons, 0 and 0 of them to pass spikes on, and 192 weights up to 127",
+        ),
+    ],
+    ids=["residual", "concat", "split"],
+)
+def test_the_message_has_the_numbers_of_the_chain_that_it_would_be(lines, numbers):
+    stages = compiled(lines, "spatial")
+
+    with pytest.raises(EmitError) as error:
+        chain_of(stages.circuit)
+
+    assert f"as one, its layers would have {numbers}" in error.value.problem
+
+
+def test_spikes_that_nobody_relays_yet_are_counted_as_passed_on():
+    """Populations of 5, 3 and 2 neurons in a row; the first drives the last, too."""
+
+    def population(name, size):
+        return Lif(name=name, shape=(size,), threshold=0, decay_u=4096, decay_v=4096)
+
+    def synapse(source, target, *shape):
+        weight = np.ones(shape, np.int64)
+        return DenseSynapse(
+            name=f"{source}{target}", source=source, target=target, weight=weight
+        )
+
+    circuit = Circuit(
+        name="skip",
+        inputs=("x",),
+        period=1,
+        latency=4,
+        sources=(Source(name="x", shape=(4,), message_bits=2),),
+        populations=(population("c", 2), population("a", 5), population("b", 3)),
+        synapses=(
+            synapse("x", "a", 5, 4),
+            synapse("a", "b", 3, 5),
+            synapse("b", "c", 2, 3),
+            synapse("a", "c", 2, 5),
+        ),
+    )
+
+    assert cost_of_chain(circuit) == (
+        "as one, its layers would have 5, 8 and 2 neurons, 0, 5 and 0 of them to pass spikes "
+        "on, and 76 weights up to 1, of 127 that one holds"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -17,8 +18,11 @@ from toolchain.ir.node import Array
 from toolchain.ir.reference import run
 from toolchain.ir.smooth import Smooth
 from toolchain.limits import Limits
+from toolchain.partial.compilation import compile_partial
+from toolchain.partial.findings import PartialReport
 from toolchain.passes.approximate_smooth import NAME as APPROXIMATE
 from toolchain.pipeline import Options, compile_model
+from toolchain.report import Report
 from toolchain.rewriting import Context, run_phase
 from toolchain.schedule import AUTO, SCHEDULES
 from toolchain.straight_pieces import fit_pieces
@@ -74,28 +78,46 @@ def built(model: Path, folder: Path, random: Random) -> str:
     Raises:
         AssertionError: A rung of the ladder broke its promise.
     """
-    lowering = random.choice(("auto", *_LOWERINGS))
-    options = Options(
+    return _built(compile_model, _options(model, folder, random))
+
+
+def split(model: Path, folder: Path, random: Random) -> str:
+    """Compile a model in segments, in a new folder ``folder``.
+
+    Returns:
+        ``"built in segments"``, or ``"imported, and "`` what refused it.
+
+    Raises:
+        AssertionError: A rung of the ladder broke its promise.
+    """
+    return _built(compile_partial, _options(model, folder, random))
+
+
+def _options(model: Path, folder: Path, random: Random) -> Options:
+    return Options(
         model=model,
         output=folder,
         levels=_LEVELS,
-        lowering=lowering,
+        lowering=random.choice(("auto", *_LOWERINGS)),
         schedule=random.choice((AUTO, *SCHEDULES)),
         pieces=random.randint(2, 6),
         formats=_FORMATS,
         max_nodes=LIMITS.nodes,
         max_elements=LIMITS.elements,
     )
+
+
+def _built(compile_it: Callable[[Options], Report | PartialReport], options: Options) -> str:
     try:
-        report = compile_model(options)
+        report = compile_it(options)
     except CompileError as error:
         return f"imported, and refused with {type(error).__name__}"
     if not report.is_kept:
         broken = [rung for rung in report.ladder if rung.status == "broken"]
-        if broken[0].max_abs_error == np.inf:
+        if broken and broken[0].max_abs_error == np.inf:
             return "imported, and its outputs are not finite"
         raise AssertionError(f"the ladder is broken: {broken}")
-    return "built"
+    return "built" if isinstance(report, Report) else "built in segments"
 
 
 def _exact(graph: Graph, context: Context) -> Graph:

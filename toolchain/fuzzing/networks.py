@@ -10,6 +10,15 @@ from typing import Any
 import numpy as np
 import onnx
 
+from toolchain.fuzzing.unusual_networks import (
+    batched,
+    hosted,
+    pooled,
+    resized,
+    several_ends,
+    smooth_convolutional,
+    smooth_perceptron,
+)
 from toolchain.fuzzing.writer import Writer
 from toolchain.onnx_functions import DOMAIN, DOMAIN_VERSION, functions
 
@@ -155,18 +164,6 @@ def parted(writer: Writer) -> onnx.ModelProto:
 
 
 _SPLIT_IS_INPUT = 13
-
-
-def several_ends(writer: Writer) -> onnx.ModelProto:
-    """Two inputs, two outputs, or both."""
-    x = writer.node("Relu", writer.dense(writer.input(4), 4, 5))
-    if writer.between(0, 1):
-        other = writer.node("Relu", writer.dense(writer.input(3), 3, 5))
-        kind = writer.between(0, 1)
-        x = writer.node("Add", x, other) if kind else writer.node("Concat", x, other, axis=1)
-        x = writer.node("Relu", writer.dense(x, 5 if kind else 10, 5))
-    heads = [writer.dense(x, 5, 2) for _ in range(writer.between(1, 2))]
-    return writer.model(*heads)
 
 
 def attention(writer: Writer) -> onnx.ModelProto:
@@ -316,6 +313,12 @@ NETWORKS: Sequence[Callable[[Writer], onnx.ModelProto]] = (
     qonnx,
     integer_operators,
     windows,
+    batched,
+    hosted,
+    pooled,
+    resized,
+    smooth_convolutional,
+    smooth_perceptron,
 )
 """All kinds of networks."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from toolchain.errors import CompileError
+from toolchain.errors import CompileError, UnsupportedOpError
 from toolchain.frontend import ImportedModel, import_model
 from toolchain.frontend.survey import survey_model
 from toolchain.fuzzing import (
@@ -20,7 +20,7 @@ from toolchain.fuzzing import (
     damaged_nodes,
     damaged_tensors,
 )
-from toolchain.fuzzing.compilation import LIMITS, built, compiled
+from toolchain.fuzzing.compilation import LIMITS, built, compiled, split
 from toolchain.fuzzing.damaged_bytes import damage_bytes
 from toolchain.fuzzing.networks import draw_network
 from toolchain.ir.node import Array
@@ -57,6 +57,7 @@ _RUN_ELEMENTS = 2**18
 _SURVEYED_SHARE = 0.2
 _BUILT_SHARE = 0.03
 _COMPILED_SHARE = 0.2
+_SPLIT_SHARE = 0.06
 _RUN_NODES = 1000
 """Nodes up to which it is run; float32 adds up more rounding errors behind more."""
 
@@ -88,6 +89,8 @@ def run_onnx_case(seed: int, folder: Path) -> str:
     except CompileError as error:
         if is_surveyed:
             _require_obstacles(path, error)
+        elif isinstance(error, UnsupportedOpError) and random.random() < _SPLIT_SHARE:
+            return split(path, folder / "build", random)
         return f"refused {type(error).__name__}"
     verify(model.graph)
     elements = sum(math.prod(shape) for shape in model.graph.shapes.values())

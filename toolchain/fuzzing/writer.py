@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 Array: TypeAlias = npt.NDArray[Any]
 
-OPSETS = (11, 13, 17, 18, 21, 22)
+OPSETS = (11, 13, 17, 18, 20, 21, 22)
 """Versions of ONNX's operators that models are written in."""
 
 _IR_VERSION = 8
@@ -106,7 +106,8 @@ class Writer:
         made.functions.extend(self.functions)
         inferred = onnx.shape_inference.infer_shapes(made, data_prop=True)
         for output, found in zip(graph.output, inferred.graph.output, strict=True):
-            if not found.type.tensor_type.elem_type:  # behind an operator of another domain
+            kind = found.type.tensor_type
+            if not (kind.elem_type and kind.HasField("shape")):  # as behind another domain's
                 found = helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["N", 2])
             output.CopyFrom(found)
         made.graph.CopyFrom(graph)

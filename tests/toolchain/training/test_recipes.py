@@ -37,4 +37,4 @@ def test_a_recipe_is_read_and_its_network_built(path):
 
 
 def test_there_are_recipes():
-    assert len(RECIPES) == 6
+    assert len(RECIPES) == 8

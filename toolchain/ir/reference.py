@@ -66,13 +66,19 @@ class Train:
     spikes: npt.NDArray[np.bool_]
     is_radix: bool = False
 
-    @property
+    @functools.cached_property
     def counts(self) -> Floats:
         """Spike counts, or the numbers that places add up to, ``(batch, *shape)``."""
         if not self.is_radix:
-            return self.spikes.sum(axis=0, dtype=np.float64)
+            return counted(self.spikes)
         worth = 2.0 ** np.arange(len(self.spikes))[::-1]
         return np.tensordot(worth, self.spikes, axes=1)
+
+
+def counted(spikes: npt.NDArray[np.bool_]) -> Floats:
+    """Return how many spikes there are along the first axis."""
+    kind = np.min_scalar_type(len(spikes))  # adding bytes up takes an eighth of the time
+    return spikes.sum(axis=0, dtype=kind).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -321,11 +327,11 @@ def mixed_currents(node: LmHt, x: Value) -> Floats:
 @compute.register
 def _(node: IntegrateFire, x: Value) -> Value:
     def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
-        train = []
-        for _ in range(node.levels):
-            train.append(m >= threshold)
-            m = m - threshold * train[-1]
-        return np.stack(train), np.sum(train, axis=0, dtype=np.float64)
+        train = np.empty((node.levels, *m.shape), np.bool_)
+        for spikes in train:
+            np.greater_equal(m, threshold, out=spikes)
+            m = m - threshold * spikes
+        return train, counted(train)
 
     return Train(run_windows(node, counts_of(x), fire, axis=2))
 
@@ -334,7 +340,7 @@ def _(node: IntegrateFire, x: Value) -> Value:
 def _(node: ThresholdBank, x: Value) -> Value:
     def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
         spikes = np.stack([m >= k * threshold for k in range(1, node.levels + 1)])
-        return spikes, spikes.sum(axis=0, dtype=np.float64)
+        return spikes, counted(spikes)
 
     return Train(run_windows(node, counts_of(x), fire, axis=2))
 

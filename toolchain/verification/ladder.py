@@ -69,7 +69,7 @@ _PROMISES = {
 _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 """Promises of networks that count the steps of a quantized model."""
 
-_BUDGET_S = 5.0
+_BUDGET_S = 4.0
 """Time for step mode, which takes longest: as many samples as that allows."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.ann import Add, Conv, Dense, Input
-from toolchain.ir.counts import count, sweep
+from toolchain.ir.counts import count
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats
@@ -47,20 +47,6 @@ def summed(sums: Sequence[Sums]) -> Sums:
     """Add up the bounds of layers that one population reads."""
     low, high = (np.sum(sides, axis=0) for sides in zip(*sums, strict=True))
     return low, high
-
-
-def observed_sums(graph: Graph, x: npt.NDArray[np.generic]) -> dict[str, Sums]:
-    """Return the largest sums of negative and of positive terms on samples, by layer.
-
-    Args:
-        graph: Converted or later.
-        x: ``(samples, *source_shape)``.
-    """
-    sums = {}
-    for node, inputs, _ in sweep(graph, x):
-        if isinstance(node, (Dense, Conv)):
-            sums[node.name] = _largest_sums(node, *inputs)
-    return sums
 
 
 class Observer:

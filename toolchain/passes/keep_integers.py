@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from toolchain.bounds import Layer, Sums, input_range, observed_sums, proved_sums, summed
+from toolchain.bounds import Layer, Observer, Sums, input_range, proved_sums, summed
 from toolchain.integers import (
     Bools,
     Floats,
@@ -40,7 +40,7 @@ from toolchain.registers import Demand, excess_of, largest_weight, output_max
 from toolchain.rewriting import Context, compiler_pass
 
 Layers: TypeAlias = tuple[Layer, ...]
-Observation: TypeAlias = Callable[[], dict[str, Sums]]
+Observation: TypeAlias = Callable[[], Sums]
 
 _MARGIN = 1.25
 _SHIFTS_MAX = 12
@@ -53,10 +53,10 @@ _SUM_MAX = 2**60
 @compiler_pass("keep-integers", phase=Phase.QUANTIZE)
 def keep_integers(graph: Graph, context: Context) -> Graph:
     """Make integers of every population and output whose weights are multiples of a step."""
-    kept: list[Node] = []
-    seen = None
+    kept: dict[str, Node] = {}
+    observer = None
     if context.calibration is not None:
-        seen = functools.cache(functools.partial(observed_sums, graph, context.calibration.x))
+        observer = Observer(graph, context.calibration.x)
     for node in graph:
         layers = graph.layers_into(node) if isinstance(node, (Spiking, Output)) else ()
         if not layers or layers[0].weight.dtype.kind == "i":
@@ -65,11 +65,14 @@ def keep_integers(graph: Graph, context: Context) -> Graph:
         lattice = find_lattice(layers, most)
         if lattice is None:
             continue
+        found: tuple[Node, ...] = ()
         if isinstance(node, Output):
-            kept.extend(_readout(graph, layers, lattice, node, context))
+            found = _readout(graph, layers, lattice, node, context)
         elif isinstance(node, Spiking) and node.windows == 1:
-            kept.extend(_population(graph, layers, lattice, node, context, seen))
-    return graph.swap(*kept) if kept else graph
+            seen = functools.partial(observer.sums, node, kept) if observer else None
+            found = _population(graph, layers, lattice, node, context, seen)
+        kept |= {part.name: part for part in found}
+    return graph.swap(*kept.values()) if kept else graph
 
 
 def _population(
@@ -84,9 +87,7 @@ def _population(
     fit = _Fit(layers, lattice, neurons, tuple(input_range(graph, layer) for layer in layers))
     for is_last_resort in (False, True):
         for observe in (None, seen) if seen is not None else (None,):
-            sums = (
-                None if observe is None else summed([observe()[part.name] for part in layers])
-            )
+            sums = None if observe is None else observe()
             found = fit.fitted(context, sums, is_last_resort=is_last_resort)
             if found is not None:
                 return found.nodes(graph, layers, neurons)

@@ -207,6 +207,7 @@ class _Compilation:
             formats = tuple(name for name in self.formats if name not in refused)
             found = climb(route_of(stages, formats, refused), test, self.progress)
             write_json(aside / OPTIONS_FILE, dataclasses.asdict(options))
+            self.progress("report", 0, 1)
             report = self._report(stages, found, aside, test.x)
             write_json(aside / REPORT, as_json(report))
         return report

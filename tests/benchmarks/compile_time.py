@@ -5,7 +5,8 @@
 
 A model is an ONNX file, or a network of `networks`, which is built with random samples. Every
 compile is a process of its own and verifies all samples of ``test.npz`` beside the model.
-Times are medians over the repeats. Memory is the largest seen in any repeat: of the compiler
+Times are medians over the repeats; processor seconds are those of all cores together, which a
+machine that is shared changes less. Memory is the largest seen in any repeat: of the compiler
 alone (the peak that Linux keeps, set back at every stage), and where Lava runs, of it and all
 processes that it starts together (proportional set, read twice a second). ``--profile``
 compiles once more with Python's profiler and lists the functions that take the most time in
@@ -59,7 +60,7 @@ def main() -> None:
                     profiled = run_alone(arguments, model, lowering, is_profiled=True)
                     profiles.append(f"{text}, {lowering}\n{profiled['profile']}")
                     write(profiles[-1])
-    summary = growth(found)
+    summary = growth(found) + stages_of(found)
     write(summary)
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "found": found}, indent=1))
@@ -126,9 +127,9 @@ def compile_once(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Returns:
         ``base``: bytes that the process holds after its imports; ``stages``: by name
-        ``[seconds, peak bytes of this process, of all processes]``; ``ladder``: by rung its
-        status and number of samples; ``size``: neurons and synapses; ``float_bytes``: of the
-        model's file; ``profile``: text.
+        ``[seconds, peak bytes of this process, of all processes]``; ``processor_s``: time of
+        all cores, imports included; ``ladder``: by rung its status and number of samples;
+        ``size``: neurons and synapses; ``float_bytes``: of the model's file; ``profile``: text.
     """
     began = time.perf_counter()
     if arguments.without_lava:
@@ -149,6 +150,7 @@ def compile_once(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "base": watch.base,
         "stages": watch.finish(),
+        "processor_s": sum(os.times()[:2]),
         "ladder": {rung.rung: [rung.status, rung.samples] for rung in report.ladder},
         "size": [report.neurons, report.synapses],
         "float_bytes": model.stat().st_size,
@@ -273,19 +275,14 @@ def row(stage: str, found: list[list[float]]) -> str:
 def growth(found: list[dict[str, Any]]) -> str:
     """Return a Markdown table with a row for each model and lowering."""
     lines = [
-        "\n| model | lowering | model, MB | neurons | seconds | lowest to highest | slowest "
-        "stages | peak above imports, MB | x model |",
-        "|---|---|--:|--:|--:|--:|---|--:|--:|",
+        "\n| model | lowering | model, MB | neurons | seconds | lowest to highest | processor "
+        "seconds | stepped | peak above imports, MB | x model |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for one in found:
         runs = one["runs"]
         seconds = [total(run)[0] for run in runs]
         extra = max(total(run)[1] - run["base"] for run in runs)
-        stages = {
-            stage: statistics.median(run["stages"][stage][0] for run in runs)
-            for stage in runs[0]["stages"]
-        }
-        slowest = sorted(stages, key=lambda stage: -stages[stage])[:3]
         size = runs[0]["float_bytes"]
         cells = (
             str(one["model"]).removeprefix(f"{ROOT}/"),
@@ -294,12 +291,39 @@ def growth(found: list[dict[str, Any]]) -> str:
             f"{runs[0]['size'][0]:,}",
             f"{statistics.median(seconds):.1f}",
             f"{min(seconds):.1f} to {max(seconds):.1f}",
-            ", ".join(f"{stage} {stages[stage]:.1f}" for stage in slowest),
+            f"{statistics.median(run['processor_s'] for run in runs):.1f}",
+            str(min(run["ladder"]["step"][1] for run in runs)),
             f"{extra / 1e6:.0f}",
             f"{extra / size:.1f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def stages_of(found: list[dict[str, Any]]) -> str:
+    """Return a Markdown table with a row for each stage and a column for each compile."""
+    heads = [f"{one['model']}, {one['lowering']}" for one in found]
+    heads = [head.removeprefix(f"{ROOT}/") for head in heads]
+    stages = dict.fromkeys(stage for one in found for stage in one["runs"][0]["stages"])
+    lines = [
+        "\nSeconds, and peak above imports in MB, of each stage:\n",
+        f"| stage | {' | '.join(heads)} |",
+        f"|---|{'--:|' * len(found)}",
+    ]
+    for stage in stages:
+        cells = (cell(one["runs"], stage) for one in found)
+        lines.append(f"| {stage} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(runs: list[dict[str, Any]], stage: str) -> str:
+    """Return what a stage took, empty where there was none."""
+    ran = [(run["stages"][stage], run["base"]) for run in runs if stage in run["stages"]]
+    if not ran:
+        return ""
+    seconds = statistics.median(found[0] for found, _ in ran)
+    peak = max(found[1] - base for found, base in ran)
+    return f"{seconds:.1f} s, {peak / 1e6:.0f}"
 
 
 if __name__ == "__main__":

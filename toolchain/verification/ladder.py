@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -71,6 +71,9 @@ _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 
 _BUDGET_S = 4.0
 """Time for step mode, which takes longest: as many samples as that allows."""
+
+_STEPPED_FIRST = 4
+"""Samples that tell how long it takes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,8 +234,8 @@ class _Ladder:
         y = decode_sums(self.program.graph, counted.readout)
         difference = first_count(counted.counts, above_counts, start)
         self._add("count", y, above, source, chunk, difference)
-        if self.step_s < _BUDGET_S and self.route.has("step"):
-            self._add_step(start, chunk, inputs, counted, source)
+        if self.route.has("step"):
+            self._step(start, chunk, inputs, counted, source)
 
     def _add_counts(
         self,
@@ -283,6 +286,36 @@ class _Ladder:
         self.ties.add(forced, imported, source, tolerance)
         self.tallies["imported"].why = self.ties.sentence
         return source, imported
+
+    def _step(
+        self,
+        start: int,
+        chunk: Samples,
+        inputs: Ints,
+        counted: Execution,
+        source: Floats | None,
+    ) -> None:
+        """Run as many samples of a chunk step by step as there is time for."""
+        place = 0
+        while place < len(inputs) and self.step_s < _BUDGET_S:
+            part = slice(place, place + self._affordable())
+            few = Samples(chunk.x[part], None if chunk.y is None else chunk.y[part])
+            counts = {name: each[part] for name, each in counted.counts.items()}
+            self._add_step(
+                start + place,
+                few,
+                inputs[part],
+                replace(counted, readout=counted.readout[part], counts=counts),
+                None if source is None else source[part],
+            )
+            place = part.stop
+
+    def _affordable(self) -> int:
+        """Return for how many samples of step mode there is time, at least 1."""
+        if not self.step_s:
+            return _STEPPED_FIRST
+        pace = self.tallies["step"].samples / self.step_s
+        return max(1, int(pace * (_BUDGET_S - self.step_s)))
 
     def _add_step(
         self,

@@ -23,6 +23,7 @@ OPTIONAL = {
     "torch": "training, and a GPU; 'pip install torch' installs it",
     "openvino": "Intel processors; 'pip install openvino' installs it",
     "ray": "several machines; 'pip install ray' installs it",
+    "pillow": "training on images in files; 'pip install pillow' installs it",
 }
 """Packages that compiling does not need, what they are for, and how to get them.
 

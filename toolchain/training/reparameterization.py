@@ -13,6 +13,7 @@ from toolchain.training.samples import Part, typical
 from toolchain.training.single_threshold import WAYS, compare, with_single_thresholds
 
 _BATCH = 100
+_WITHOUT_DOUBLES = ("mps",)
 
 
 def reparameterized(
@@ -27,22 +28,24 @@ def reparameterized(
         counted: On how many of these operations are counted.
 
     Returns:
-        In ``reparameterization``, by ``before`` and the ways: what was measured, in float64.
+        In ``reparameterization``, by ``before`` and the ways: what was measured, in float64
+        where the device has it.
     """
     if not any(isinstance(module, MultiThreshold) for module in network.modules()):
         return {}
     places = torch.tensor(typical(test.y.cpu().numpy(), samples))
-    exact = network.with_steps(network.copied_steps()).double().eval()
+    dtype = torch.float32 if test.y.device.type in _WITHOUT_DOUBLES else torch.float64
+    exact = network.with_steps(network.copied_steps()).to(dtype).eval()
     networks = {"before": exact} | {way: with_single_thresholds(exact, way) for way in WAYS}
     right: dict[str, int] = defaultdict(int)
     differing: dict[str, int] = defaultdict(int)
     counts: dict[str, int] = defaultdict(int)
     for x, y in test.batches(places.split(_BATCH)):
-        for way, found in compare(exact, networks, x.double()).items():
+        for way, found in compare(exact, networks, x.to(dtype)).items():
             right[way] += int((found.logits.argmax(dim=1) == y).sum())
             differing[way] += found.differing
             counts[way] += found.counts
-    x = test.batch(places[:counted])[0].double()
+    x = test.batch(places[:counted])[0].to(dtype)
     measured = {
         way: {
             "samples": len(places),

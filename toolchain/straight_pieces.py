@@ -8,7 +8,7 @@ A continuous function of straight pieces is
 where the last piece on a side on which :math:`f` becomes a line has no limit. Pieces start at 0
 where :math:`f(0) = 0`, to the right and to the left, so that :math:`\hat f(0) = 0` and small
 values cost few spikes; else, and where it takes fewer, they start at the left, if :math:`f` is
-0 there.
+0 there. A function that is neither 0 at 0 nor far left starts from the level it has there.
 
 **Fit.** For a tolerance :math:`e` each piece goes as far as a straight line stays within
 :math:`e` of :math:`f`: from :math:`(u_0, y_0)` the slopes that do, up to :math:`u`, are
@@ -193,7 +193,9 @@ def fit_pieces(curve: Curve, most: int = PIECES) -> Pieces | None:
         return None
     sides = [_side(curve, -1, lines[0]), _side(curve, 1, lines[1])]
     tried = (_Fit(curve, *sides).best(count) for count in range(most, PIECES_MAX + 1))
-    fitted = next(filter(None, tried))
+    fitted = next(filter(None, tried), None)
+    if fitted is None:
+        return None
     far = np.linspace(-sides[0].u[-1], sides[1].u[-1], _MEASURED_POINTS)
     near = np.linspace(-_LINEAR_END, _LINEAR_END, _MEASURED_POINTS)
     error = max(_largest(curve(x) - fitted(x)) for x in (far, near))
@@ -245,13 +247,21 @@ class _Fit:
         """Return pieces that stay within an error; `None` if ``most`` are not enough."""
         found = self._from_zero(error, most)
         is_silent_at_left = self.left.line == _Line(0.0, 0.0)
-        return found or (self._from_left(error, most) if is_silent_at_left else None)
+        if found is None and (is_silent_at_left or self._leaves_a_level):
+            return self._from_left(error, most)
+        return found
+
+    @property
+    def _leaves_a_level(self) -> bool:
+        """Whether the function is flat far left, and has another value than 0 at 0."""
+        zero = float(self.curve(np.zeros(())))
+        return abs(zero) > _FINEST and not self.left.line.slope
 
     def _from_zero(self, error: float, most: int) -> Pieces | None:
         """Return pieces that start at 0 in both directions."""
-        zero = float(self.curve(np.zeros(())))
-        if abs(zero) > _FINEST and not self.left.line.slope:
+        if self._leaves_a_level:
             return None
+        zero = float(self.curve(np.zeros(())))
         left = self.left.pieces(0.0, zero, error, most)
         right = self.right.pieces(0.0, zero, error, most)
         if left is None or right is None or len(left) + len(right) > most:
@@ -259,20 +269,21 @@ class _Fit:
         return Pieces(zero, (*left, *right))
 
     def _from_left(self, error: float, most: int) -> Pieces | None:
-        """Return pieces that start where the function is 0 no more."""
+        """Return pieces that start where the function leaves what it is far left."""
+        level = self.left.line.level
         u = np.concatenate([-self.left.u[::-1], [0.0], self.right.u])
         f = self.curve(u)
-        leaves = (np.abs(f) > error) | (u > 0)
+        leaves = (np.abs(f - level) > error) | (u > 0)
         start = float(u[int(np.argmax(leaves)) - 1])
-        found = _Side(1, u, f, self.right.line).pieces(start, 0.0, error, most)
-        return None if found is None else Pieces(0.0, tuple(found))
+        found = _Side(1, u, f, self.right.line).pieces(start, level, error, most)
+        return None if found is None else Pieces(level, tuple(found))
 
 
 def _line(curve: Curve, direction: int) -> _Line | None:
     """Return the line that a function becomes, in ``u = direction * x``."""
     u = _FAR * np.array([1.0, 2.0, 4.0])
     f = curve(direction * u)
-    near = curve(direction * np.concatenate([[0.0], _points()]))
+    near = curve(direction * np.insert(_points(), 0, 0.0))
     if not (np.isfinite(f).all() and np.isfinite(near).all()):
         return None
     if np.abs(np.diff(near[:_LINEAR_POINTS])).max() > _JUMP_MAX:

@@ -33,6 +33,8 @@ CURVES = {
     "mish": curve.mish(),
     "hard swish": curve.hard_swish(),
     "logarithm of sigmoid": X.scaled(-1.0).then("softplus").scaled(-1.0),
+    "a level at both ends": X.then("tanh").then("exp"),
+    "a level at the left": X.then("softplus").then("tanh").scaled(1.0, 0.5),
     "tanh shrink": X.plus(X.then("tanh").scaled(-1.0)),
 }
 ENDLESS = {

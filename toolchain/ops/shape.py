@@ -95,7 +95,7 @@ def import_transpose(call: Call) -> Value:
 def import_gather(call: Call) -> Value:
     """Changes the order of values, chooses or repeats them: what `Slice` and `Tile` become.
 
-    - `indices` are a constant vector; `axis` is not 0, the batch axis.
+    - `indices` are a constant, one or a vector; `axis` is not 0, the batch axis.
     """
     value = call.passed_value()
     axis = call.integer("axis", 0) % (len(value.shape) + 1)
@@ -104,12 +104,12 @@ def import_gather(call: Call) -> Value:
     indices, length = call.raw_constant(1), value.shape[axis - 1]
     positions = np.where(indices < 0, indices + length, indices)
     call.require(
-        indices.ndim == 1 and bool(np.all((positions >= 0) & (positions < length))),
-        f"has indices of shape {indices.shape} from {np.min(indices)} to {np.max(indices)}; a "
-        f"vector from {-length} to {length - 1} is supported",
+        indices.ndim < 2 and bool(np.all((positions >= 0) & (positions < length))),
+        f"has indices of shape {indices.shape} from {np.min(indices)} to {np.max(indices)}; "
+        f"one or a vector from {-length} to {length - 1} is supported",
         "gather along one axis, within its length",
     )
-    if np.array_equal(np.sort(positions), np.arange(length)):
+    if indices.ndim and np.array_equal(np.sort(positions), np.arange(length)):
         order = value.indices().take(positions, axis=axis - 1)
         return call.pass_on(Value(value.node, value.shape, simplified(order.ravel())))
     value = call.compared_value()

@@ -116,12 +116,29 @@ def test_no_padding_is_nothing():
     assert len(model.graph.nodes) == 2
 
 
+@pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 3, 0], [0, 1, 0, 1, 0, 0, 0, 4]])
+@pytest.mark.parametrize("mode", ["edge", "reflect", "wrap"])
+def test_values_may_be_repeated_around_the_sample(mode, pads):
+    pads[1] = 0 if mode == "reflect" else pads[1]  # of two channels
+
+    model = padded(pads, f'<mode = "{mode}">', opset=19)
+
+    check_against_onnxruntime(model, small_integers(2, 2, 4, 5))
+
+
+@pytest.mark.parametrize("pads", [[0, 0, -1, 2, 0, 0, 0, -3], [0, -1, 0, 0, 0, 2, -2, -2]])
+def test_negative_padding_cuts_off(pads):
+    check_against_onnxruntime(padded(pads), small_integers(2, 2, 4, 5))
+
+
 @pytest.mark.parametrize(
     ("pads", "attributes", "operands", "problem"),
     [
-        ([0, 0, 1, 1, 0, 0, 1, 1], '<mode = "reflect">', "x, pads", "has mode=reflect; only"),
+        ([0, 0, 1, 1, 0, 0, 1, 1], '<mode = "mirror">', "x, pads", "has mode=mirror; constant"),
+        ([0, 0, 4, 1, 0, 0, 1, 1], '<mode = "reflect">', "x, pads", "that reach over"),
+        ([0, 0, -1, 1, 0, 0, 1, 1], '<mode = "edge">', "x, pads", "has negative pads"),
+        ([1, 0, 1, 1, 0, 0, 1, 1], '<mode = "edge">', "x, pads", "pads the batch axis"),
         ([0, 0, 1, 1, 0, 0, 1, 1], "", "x, pads, two", "adds 2; only 0 is supported"),
-        ([0, 0, -1, 1, 0, 0, 0, 0], "", "x, pads", "has negative pads"),
         ([0, 1, 1, 1, 0, 0, 0, 0], "", "x, pads", r"pads axes \[1, 2, 3\] of 4; spatial"),
         ([1, 0, 0, 0, 0, 0, 0, 0], "", "x, pads", r"pads axes \[0\] of 4; spatial"),
     ],

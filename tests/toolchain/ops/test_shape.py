@@ -254,7 +254,30 @@ def test_a_gather_beyond_its_axis_or_of_several_is_refused(indices):
         )
 
     assert error.value.node == "take"
-    assert error.value.problem.endswith("a vector from -3 to 2 is supported")
+    assert error.value.problem.endswith("one or a vector from -3 to 2 is supported")
+
+
+@pytest.mark.parametrize("index", [0, 2, -1])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_a_gather_of_one_element_removes_its_axis(axis, index):
+    size = [4, 3, 5]
+    del size[axis - 1]
+    model = import_text(
+        f"""net (float[N, 4, 3, 5] x) => (float[N, {size[0]}, {size[1]}] y) {{
+            r = Relu (x)  y = Gather <axis = {axis}> (r, one) }}""",
+        one=np.array(index),
+    )
+
+    check_against_onnxruntime(model, small_integers(3, 4, 3, 5))
+
+
+def test_a_gather_of_one_number_leaves_a_sample_without_axes():
+    model = import_text(
+        "net (float[N, 1] x) => (float[N] y) { y = Gather <axis = 1> (x, one) }",
+        one=np.array(0),
+    )
+
+    check_against_onnxruntime(model, small_integers(3, 1))
 
 
 def test_a_gather_of_samples_is_refused():

@@ -10,6 +10,7 @@ import pytest
 from toolchain.checking import check_model
 from toolchain.frontend.importing import import_model
 from toolchain.ir.verify import accounted, verify
+from toolchain.partial.planning import plan_model
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 COMPILED = ("densenet121", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19")
@@ -56,3 +57,15 @@ def test_local_response_normalization_alone_stops_the_oldest(name, count):
     assert len(check.obstacles) == count
     assert {operators[found.node] for found in check.obstacles} == {"LRN"}
     assert "BatchNormalization" in check.obstacles[0].fix
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_what_normalization_stops_is_split_around_it(name):
+    plan = plan_model(path(name))
+
+    operators = {node.name: node.op_type for node in plan.file.source.graph.node}
+    host = {operators[node] for segment in plan.of("host") for node in segment.nodes}
+    assert [segment.place for segment in plan.segments] == ["chip", "host"] * 2 + ["chip"]
+    assert host == {"LRN", "MaxPool"}
+    assert plan.share_of_multiply_accumulates == 1.0

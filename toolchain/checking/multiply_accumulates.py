@@ -31,7 +31,10 @@ def count_multiply_accumulates(node: onnx.NodeProto, known: Resolved) -> int | N
     first, second, made = shapes
     if first is None or second is None or made is None:
         return None
-    return _COUNTS[node.op_type](node, first, second, made)
+    try:
+        return _COUNTS[node.op_type](node, first, second, made)
+    except IndexError:  # ONNX also infers shapes of nodes that no runtime can run
+        return None
 
 
 def _of_conv(_: onnx.NodeProto, first: Shape, weight: Shape, made: Shape) -> int:

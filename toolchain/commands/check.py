@@ -159,7 +159,8 @@ def _foot(check: Check, outlook: Outlook | None) -> Iterator[str]:
         where = f" at {', '.join(names[:_NAMED_MAX])}{more}" if names else ""
         yield f"stopped: {stage}{where}: {problem}"
         yield f"  fix: {fix}"
-        if outlook is not None and all(outlook.runs(found.node) for found in alike):
+        is_left = outlook is not None and all(outlook.runs(found.node) for found in alike)
+        if is_left and "--partial" not in fix:
             yield "  or: let the host run it, with --partial"
         yield f"  more: snn-compile explain {code}"
     if outlook is not None:

@@ -67,8 +67,8 @@ def import_mul(call: Call) -> Value:
         call.refuse(
             "multiplies two values that the network computes; one operand must be a constant, "
             "or both functions of the same value",
-            "a spike cannot scale another: train without gates and attention, or run this part "
-            "on the host",
+            "a spike cannot scale another: train without gates and attention, or take "
+            "--partial",
         )
     return made
 

@@ -46,7 +46,7 @@ def import_matmul(call: Call) -> Value:
     call.require(
         not isinstance(call.inputs[1], Value),
         "multiplies two values that the network computes; the right one must be a constant",
-        "a spike cannot scale another: train without attention, or run this part on the host",
+        "a spike cannot scale another: train without attention, or take --partial",
     )
     weight = call.constant(1)
     call.require(

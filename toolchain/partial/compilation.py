@@ -87,6 +87,10 @@ class _Compilation:
         self._told, self._deadline = progress, deadline
         self.folder = options.output or default_folder(options.model, options.target)
         self.warnings: list[str] = []
+        if plan.unused:
+            self.warnings.append(
+                f"left out, because the output does not depend on it: {', '.join(plan.unused)}"
+            )
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Tell how far it is, unless the time is up."""

@@ -25,8 +25,10 @@ from toolchain.checking import check_model
 from toolchain.checking.multiply_accumulates import count_multiply_accumulates
 from toolchain.checking.verdicts import owner_of
 from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.functions import is_function
 from toolchain.frontend.importing import inputs_of
 from toolchain.frontend.model_file import ModelFile, read_file
+from toolchain.frontend.model_file import check_model as check_consistency
 from toolchain.ir.ann import HostOp
 from toolchain.limits import DEFAULT, Limits
 from toolchain.partial.answers import tail_of
@@ -84,12 +86,14 @@ class Plan:
         values: What is known of its values.
         segments: In the order they run.
         tail: What the last node does to the outputs, for the answers.
+        unused: Names of nodes that depend on the sample, and the answer not on them.
     """
 
     file: ModelFile
     values: Values
     segments: tuple[Segment, ...]
     tail: tuple[HostOp, ...]
+    unused: tuple[str, ...]
 
     @property
     def output(self) -> str:
@@ -137,12 +141,14 @@ def plan_model(
         check_time: Called before each look at a part; may raise.
 
     Raises:
-        ImportModelError: It is no model that can be read.
+        ImportModelError: It is no model that can be read, or it is inconsistent.
         UnsupportedOpError: No part of it is worth a segment on the chip; or it has several
-            inputs or outputs.
+            inputs or outputs, or trained neurons.
     """
     file = read_file(path, limits)
+    check_consistency(file)
     _require_one_end(file)
+    _require_no_windows(file)
     values = values_of(file)
     flow = Flow(file.source.graph, values.sample)
     _require_samples_apart(file, values)
@@ -161,7 +167,9 @@ def plan_model(
             hint="see what stops its nodes: snn-compile check",
         )
     segments = tuple(planner.segments(regions))
-    return Plan(file, values, segments, tail_of(flow, judge.extraction))
+    unused = flow.dependent - {step.name for step in flow.steps}
+    tail = tail_of(flow, judge.extraction)
+    return Plan(file, values, segments, tail, tuple(sorted(unused)))
 
 
 class _Planner:
@@ -285,6 +293,16 @@ def _require_one_end(file: ModelFile) -> None:
                 node=ends[1].name,
                 hint="split the model with onnx.utils.extract_model before",
             )
+
+
+def _require_no_windows(file: ModelFile) -> None:
+    """Refuse trained neurons: between them, the batch axis holds windows and not samples."""
+    for node in filter(is_function, file.proto.graph.node):
+        raise UnsupportedOpError(
+            f"{node.op_type} is of a network of trained neurons, which is not split",
+            node=node.name,
+            hint="train a network without the nodes that stop it: snn-compile check names them",
+        )
 
 
 def _require_samples_apart(file: ModelFile, values: Values) -> None:

@@ -21,6 +21,7 @@ from toolchain.frontend.constants import (
     learn_node,
     operands_of,
 )
+from toolchain.frontend.dependence import SHAPE_OPERATORS
 from toolchain.frontend.importing import bind_batches, inputs_of
 from toolchain.frontend.model_file import ModelFile
 from toolchain.ir.node import Array, Shape
@@ -110,7 +111,9 @@ def _learn(
     known: Resolved, node: onnx.NodeProto, file: ModelFile, *, is_dependent: bool
 ) -> None:
     """Learn what a node makes; of one that ONNX cannot tell, nothing."""
-    if not all(name in known.types for name in node.input if name):
+    is_about_shape = is_dependent or node.op_type in SHAPE_OPERATORS
+    needed = known.types if is_about_shape else known.constants
+    if not all(name in needed for name in node.input if name):
         return
     try:
         learn_node(known, node, file, is_dependent=is_dependent)

@@ -58,8 +58,8 @@ def test_a_product_of_two_branches_is_refused_where_they_meet():
     assert str(error) == (
         "import at 'gate': Mul multiplies two values that the network computes; one operand "
         "must be a constant, or both functions of the same value\n"
-        "  hint: a spike cannot scale another: train without gates and attention, or run this "
-        "part on the host"
+        "  hint: a spike cannot scale another: train without gates and attention, or take "
+        "--partial"
     )
 
 

@@ -8,6 +8,7 @@ import onnx.helper
 import pytest
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.frontend.testing import spiking_model
 from toolchain.limits import Limits
 from toolchain.partial.planning import plan_model
 
@@ -207,3 +208,40 @@ def test_a_model_with_several_outputs_is_refused(save):
 def test_values_of_the_host_count_for_the_limit_too(save):
     with pytest.raises(ImportModelError, match="500 are supported for all nodes together"):
         plan_model(save("normalized"), limits=Limits(elements=500))
+
+
+def test_what_the_output_does_not_depend_on_is_named(save):
+    text = """
+    net (float[N, 20] x) => (float[N, 20] y) {
+        [first] a = Gemm(x, w1)
+        [dead] d = Neg(a)
+        [norm] y = LayerNormalization(a, w2)
+    }
+    """
+
+    plan = plan_model(save(text, **weights((20, 20), (20,))))
+
+    assert plan.unused == ("dead",)
+    assert [segment.nodes for segment in plan.segments] == [("first",), ("norm",)]
+
+
+def test_an_inconsistent_model_is_refused(save, tmp_path):
+    model = onnx.load(save("normalized"))
+    model.graph.node.append(model.graph.node[1])
+    onnx.save(model, tmp_path / "twice.onnx")
+
+    with pytest.raises(ImportModelError, match="is inconsistent, says onnx"):
+        plan_model(tmp_path / "twice.onnx")
+
+
+def test_networks_of_trained_neurons_are_not_split(tmp_path):
+    text = """
+    net (float[N, 4] x) => (float[N, 4] y) {
+        r = ai.snn_compile.RepeatWindows <windows = 2> (x)
+        y = ai.snn_compile.AverageWindows <windows = 2> (r)
+    }
+    """
+    onnx.save(spiking_model(text, windows=2), tmp_path / "net.onnx")
+
+    with pytest.raises(UnsupportedOpError, match="a network of trained neurons, which is not"):
+        plan_model(tmp_path / "net.onnx")

@@ -24,14 +24,26 @@ def aligned(call: Call, values: Sequence[Value]) -> tuple[list[str], tuple[int, 
         The nodes' names; and for each axis of a value the axis of its node that it is, with
         three axes (a missing middle one is counted), `None` where the nodes are flat.
     """
-    if len(values[0].shape) not in (2, 3):
+    axes = layout(call, values)
+    if axes is None:
         return [call.plain(value, (value.size,)) for value in values], None
-    first = values[0]
+    if _lie_so(call, values, axes):
+        return [value.node for value in values], axes
+    return [call.plain(value, as_planes(value.shape)) for value in values], axes
+
+
+def layout(call: Call, values: Sequence[Value]) -> tuple[int, ...] | None:
+    """Return the axes that `aligned` will give."""
+    if len(values[0].shape) not in (2, 3):
+        return None
+    first = values[0].reshaped(as_planes(values[0].shape))
+    found = axes_in_node(first, call.builder.shape(first.node))
+    return next((axes for axes in found if _lie_so(call, values, axes)), (0, 1, 2))
+
+
+def _lie_so(call: Call, values: Sequence[Value], axes: tuple[int, ...]) -> bool:
     wide = [value.reshaped(as_planes(value.shape)) for value in values]
-    for axes in axes_in_node(wide[0], call.builder.shape(first.node)):
-        if all(axes in axes_in_node(v, call.builder.shape(v.node)) for v in wide):
-            return [value.node for value in values], axes
-    return [call.plain(value, as_planes(value.shape)) for value in values], (0, 1, 2)
+    return all(axes in axes_in_node(v, call.builder.shape(v.node)) for v in wide)
 
 
 def added(call: Call, values: Sequence[Value], *, suffix: str = "") -> Value:

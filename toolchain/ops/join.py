@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from toolchain.ir.ann import Affine, Concat
 from toolchain.ops import IMPORTERS, Call, Value, versions
-from toolchain.ops._branches import added, aligned
+from toolchain.ops._branches import added, aligned, layout
 
 
 @IMPORTERS.register("Sum")
@@ -39,7 +42,7 @@ def import_mean(call: Call) -> Value:
 def import_concat(call: Call) -> Value:
     """Is distributed over what follows: each layer reads its share of every part.
 
-    - Over the channels, first or last in the layout; over the only axis of flat values.
+    - Over any axis of the sample; over another than the channels relay neurons turn values.
     - No operand is a constant.
     """
     values = [call.value(position) for position in range(len(call.inputs))]
@@ -53,18 +56,21 @@ def import_concat(call: Call) -> Value:
     )
     if len(values) == 1:
         return call.pass_on(values[0])
-    nodes, axes = aligned(call, values)
-    if axes is None:
-        call.require(
-            all(size == 1 for size in call.output_shape[:axis]),
-            f"joins axis {axis + 1} of values {values[0].shape}, which are rearranged",
-            "concatenate the channels of (batch, C, H, W)",
-        )
+    axes = layout(call, values)
+    if axes is None and all(size == 1 for size in call.output_shape[:axis]):
+        nodes, _ = aligned(call, values)
         return Value(call.emit(Concat, *nodes), call.output_shape)
-    wide = 2 * axis if rank == 2 else axis
-    call.require(
-        axes[wide] == 0,
-        f"joins axis {axis + 1}, which is not that of the channels",
-        "concatenate channels, or flatten the values before",
-    )
-    return call.view(call.emit(Concat, *nodes), axes, call.output_shape)
+    if axes is not None and axes[2 * axis if rank == 2 else axis] == 0:
+        nodes, _ = aligned(call, values)
+        return call.view(call.emit(Concat, *nodes), axes, call.output_shape)
+    return _joined(call, values, axis)
+
+
+def _joined(call: Call, values: Sequence[Value], axis: int) -> Value:
+    """Return values joined along any axis, each turned so that it becomes the channels."""
+    shape = call.output_shape
+    order = (axis, *(other for other in range(len(shape)) if other != axis))
+    turned = [value.transposed(order) for value in values]
+    nodes = [call.plain(v, (v.shape[0], 1, math.prod(v.shape[1:]))) for v in turned]
+    joined = Value(call.emit(Concat, *nodes), tuple(shape[i] for i in order))
+    return joined.transposed(tuple(int(i) for i in np.argsort(order)))

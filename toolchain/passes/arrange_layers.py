@@ -41,6 +41,7 @@ def arrange_layers(graph: Graph, _: Context) -> Graph:
             graph = _with_layers(graph, node, shape)
         elif isinstance(node, Rearrange) and isinstance(graph.producer(node), Input):
             if node.order is not None or len(node.shape) != 1:
+                graph = _in_planes(graph, node.inputs[0])
                 graph = _with_skip(graph, node, 0, graph.shapes[node.inputs[0]])
         elif isinstance(node, (Relu, Smooth, LmHt, Staircase, Output)):
             before = graph.producer(node)
@@ -56,6 +57,17 @@ def _with_layers(graph: Graph, node: Add, shape: Shape) -> Graph:
         if not isinstance(graph[name], (*_LAYERS, Add, Affine)):
             graph = _with_skip(graph, graph[node.name], place, shape)
     return graph
+
+
+def _in_planes(graph: Graph, name: str) -> Graph:
+    """Return the graph with an input that layers can read: ``(N,)`` or ``(C, H, W)``.
+
+    Only rearrangements read one of another shape, and they count values one by one.
+    """
+    entry, shape = graph[name], graph.shapes[name]
+    if len(shape) in (1, 3) or not isinstance(entry, Input):
+        return graph
+    return graph.swap(dataclasses.replace(entry, shape=(shape[0], 1, int(np.prod(shape[1:])))))
 
 
 def _with_skip(graph: Graph, reader: Node, place: int, shape: Shape) -> Graph:

@@ -83,6 +83,24 @@ def test_a_concatenation_joins_channels_of_the_layers_themselves():
     assert [model.graph[name].kind for name in joint.inputs] == ["Conv", "Input"]
 
 
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (3, 4, 5), (2, 3, 4, 2)])
+@pytest.mark.parametrize("axis", [1, 2, 3, -1])
+def test_values_may_be_joined_along_any_axis(shape, axis):
+    if axis > len(shape):
+        pytest.skip("no such axis")
+    place = axis - 1 if axis > 0 else len(shape) - 1
+    size = [*shape]
+    size[place] *= 2
+    sizes, joint = (", ".join(map(str, lengths)) for lengths in (shape, size))
+
+    model = import_text(
+        f"""net (float[N, {sizes}] x) => (float[N, {joint}] y) {{
+            r = Relu (x)  n = Neg (x)  y = Concat <axis = {axis}> (r, n) }}"""
+    )
+
+    check_against_onnxruntime(model, small_integers(3, *shape))
+
+
 @pytest.mark.parametrize("axis", [0, -4])
 def test_a_concatenation_of_samples_is_refused(axis):
     with pytest.raises(UnsupportedOpError, match="axes of the sample are supported") as error:

@@ -119,3 +119,14 @@ def test_layers_and_scales_of_positions_are_left_alone(nodes):
     graph = chain((3, 4, 5), *nodes)
 
     assert arrange_layers(graph, CONTEXT) is graph
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 2, 2)])
+def test_an_input_of_other_axes_is_seen_as_a_plane_where_a_layer_reads_it(shape):
+    size = int(np.prod(shape))
+    turn = Rearrange(name="turn", shape=(size, 1, 1), order=np.arange(size)[::-1])
+
+    after = check(chain(shape, turn, Relu(name="relu")))
+
+    assert len(after.input.shape) == 3
+    assert isinstance(after.producer(after["turn"]), Conv)

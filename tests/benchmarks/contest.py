@@ -2,7 +2,7 @@
 
 A rate is samples per second of one turn. Figures are medians over the rounds; the ratio of two
 contenders is the median of the ratios within each round, which a machine that is busy for a
-while disturbs less than either rate.
+while disturbs less than either rate. CPU time, of all threads together, is disturbed least.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Contender:
         run: Runs them once.
         note: For the table: what was chosen for it.
         rates: Samples per second, one of each round.
+        cpu_s: CPU time of a sample, likewise; empty where another process does the work.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Contender:
     run: Callable[[], Any]
     note: str = ""
     rates: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -45,6 +47,10 @@ class Contender:
         """Return how many times faster this is than ``base``, from one round to the other."""
         pairs = zip(self.rates, base.rates, strict=True)
         return statistics.median(ours / theirs for ours, theirs in pairs)
+
+    def cpu_ratio(self, base: Contender) -> float:
+        """Return the same in CPU time."""
+        return statistics.median(base.cpu_s) / statistics.median(self.cpu_s)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,9 @@ def race(contenders: Iterable[Contender], effort: Effort) -> None:
             number = calls[contender.name]
             if number > 1:
                 contender.run()  # what the others have put out of the caches, ours included
-            took = seconds(contender.run, number)
-            contender.rates.append(number * contender.samples / took)
+            began, samples = time.process_time(), number * contender.samples
+            contender.rates.append(samples / seconds(contender.run, number))
+            contender.cpu_s.append((time.process_time() - began) / samples)
 
 
 def seconds(run: Callable[[], Any], calls: int = 1) -> float:
@@ -101,9 +108,11 @@ def fastest(candidates: Iterable[Contender]) -> Contender:
 def table(contenders: list[Contender], bases: list[Contender]) -> str:
     """Return the results as a Markdown table with one column of ratios for each base."""
     heads = "".join(f" x {base.name} |" for base in bases)
+    is_timed = all(row.cpu_s for row in contenders)
+    cpu = " CPU ms a sample |" if is_timed else ""
     lines = [
-        f"| | samples/s | lowest to highest |{heads} |",
-        f"|---|--:|--:|{'--:|' * len(bases)}---|",
+        f"| | samples/s | lowest to highest |{heads}{cpu} |",
+        f"|---|--:|--:|{'--:|' * (len(bases) + is_timed)}---|",
     ]
     for row in contenders:
         cells = [
@@ -111,6 +120,7 @@ def table(contenders: list[Contender], bases: list[Contender]) -> str:
             significant(row.median),
             f"{significant(min(row.rates))} to {significant(max(row.rates))}",
             *(significant(row.ratio(base)) for base in bases),
+            *([significant(1000 * statistics.median(row.cpu_s))] if is_timed else []),
             row.note,
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -120,7 +130,13 @@ def table(contenders: list[Contender], bases: list[Contender]) -> str:
 def as_data(contenders: list[Contender]) -> list[dict[str, Any]]:
     """Return the results for a JSON file."""
     return [
-        {"name": row.name, "note": row.note, "median": row.median, "rates": row.rates}
+        {
+            "name": row.name,
+            "note": row.note,
+            "median": row.median,
+            "rates": row.rates,
+            "cpu_s": row.cpu_s,
+        }
         for row in contenders
     ]
 

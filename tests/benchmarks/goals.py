@@ -76,7 +76,8 @@ def reached(network: str, batch: int, contenders: list[Contender]) -> list[str]:
         verdict = "reached" if min(ratio, undisturbed) >= goal.least else "**missed**"
         rows.append(
             f"| {network}, batch {batch}: {ours[0].name} / {fastest.name} | {goal.least:g} | "
-            f"{significant(ratio)} | {significant(undisturbed)} | {verdict} |"
+            f"{significant(ratio)} | {significant(undisturbed)} | "
+            f"{significant(ours[0].cpu_ratio(fastest))} | {verdict} |"
         )
     return rows
 
@@ -86,4 +87,4 @@ def _is_ours(contender: Contender, goal: Goal) -> bool:
     return contender.name.startswith(levels)
 
 
-HEAD = "| goal | at least | median | best rounds | |\n|---|--:|--:|--:|---|\n"
+HEAD = "| goal | at least | median | best rounds | CPU time | |\n|---|--:|--:|--:|--:|---|\n"

@@ -32,6 +32,7 @@ WRITTEN_BY = f"snn-compile {__version__}"
 """Marks a build as ours; the word before the space is what counts."""
 
 _DISPOSABLE = "__pycache__"
+_NAME_MAX = 255
 _NAMELESS = ("model", "network")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EIO)
@@ -128,6 +129,31 @@ def read_report(folder: Path) -> dict[str, Any]:
             hint="give the folder that snn-compile has written",
         )
     return report
+
+
+def listed_files(report: dict[str, Any], folder: Path) -> list[str]:
+    """Return the files that a build says it holds, relative to its folder.
+
+    Raises:
+        InputDataError: The list is missing, or names what cannot be in the folder.
+    """
+    names = report.get("manifest")
+    if not isinstance(names, list) or not all(map(_is_inside, names)):
+        raise InputDataError(
+            "is missing or damaged",
+            node=str(folder / REPORT),
+            hint="compile the network again",
+        )
+    return names
+
+
+def _is_inside(name: Any) -> bool:
+    """Tell whether a name is a path of a file in a folder, and none that leads out of it."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    path = PurePosixPath(name)
+    is_short = all(len(part.encode(errors="replace")) <= _NAME_MAX for part in path.parts)
+    return bool(path.parts) and is_short and not path.is_absolute() and ".." not in path.parts
 
 
 def digest_of(file: Path) -> str:

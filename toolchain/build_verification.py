@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from toolchain.build_folder import REPORT, WRITTEN_BY, digest_of, read_report
+from toolchain.build_folder import (
+    REPORT,
+    WRITTEN_BY,
+    digest_of,
+    listed_files,
+    read_report,
+)
 from toolchain.data import Samples, load_samples, require_shape
 from toolchain.engine import ENGINES, Program
 from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend.model_file import read_model
+from toolchain.ir._fields import misfit
 from toolchain.ir.archive import load_archive, save_archive
 from toolchain.ir.ends import encode_samples, input_parts, require_same_ends, sample_shape
 from toolchain.ir.graph import Graph
@@ -138,7 +145,7 @@ class _Build:
         self.program = Program(graph, circuit, folder.absolute())
         self.target = TARGETS[self.options.target]
         try:
-            self.names = [str(name) for name in self.report["manifest"] if name != REPORT]
+            self.names = [name for name in listed_files(self.report, folder) if name != REPORT]
             self.sha256 = str(self.report["model"]["sha256"])
             self.refused = {
                 rung["rung"] for rung in self.report["ladder"] if "not written" in rung["why"]
@@ -334,6 +341,8 @@ def options_of(folder: Path, model: Path | None, calibration: Path | None = None
         options = Options(**held)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         raise _damaged(path) from None
+    if misfit(options) is not None:
+        raise _damaged(path)
     return dataclasses.replace(
         options,
         model=model or options.model,

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
 import onnx.numpy_helper
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from toolchain.errors import ImportModelError
 from toolchain.limits import BYTES_MAX
@@ -46,6 +47,16 @@ def load_external_data(
         del tensor.external_data[:]
         _check_size(tensor, file)
     return sorted(files)
+
+
+def has_external_data(content: bytes) -> bool:
+    """Tell whether a serialized model has elements in other files; not if it is no model."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError:
+        return False
+    return any(t.data_location == onnx.TensorProto.EXTERNAL for t in _tensors(model))
 
 
 def _require_few_bytes(files: set[Path], largest_bytes: int, tensor: str) -> None:

@@ -13,9 +13,11 @@ from toolchain.engine import Program
 from toolchain.errors import CompileError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.ir.archive import save_archive
+from toolchain.schedule import AUTO, SCHEDULES
 from toolchain.target import FORMATS, TARGETS
 from toolchain.testing import (
     compile_network,
+    random_ends,
     random_network,
     random_samples,
     random_windows,
@@ -27,6 +29,7 @@ COUNT = 24
 NETX_FILE = "network.net"
 """Where the format ``netx`` writes."""
 
+_DRAWN = (random_network, random_network, random_windows, random_ends)
 _LEVELS = 3
 _SAMPLES = 8
 
@@ -40,13 +43,18 @@ def build_files(index: int) -> dict[str, bytes]:
     """
     random = Random(f"build {index}")
     while True:
-        draw = random_windows if random.random() < _WINDOWS_SHARE else random_network
-        graph = draw(random)
+        graph = random.choice(_DRAWN)(random)
         x = random_samples(graph, random, _SAMPLES)
-        lowering = random.choice(("temporal", "spatial"))
+        lowering = random.choice(("temporal", "spatial", "radix"))
+        schedule = random.choice((AUTO, *SCHEDULES))
         try:
             stages = compile_network(
-                graph, x, TARGETS["loihi2"], levels=_LEVELS, lowering=lowering
+                graph,
+                x,
+                TARGETS["loihi2"],
+                levels=_LEVELS,
+                lowering=lowering,
+                schedule=schedule,
             )
         except CompileError:
             continue  # dead layers, or too large
@@ -61,9 +69,6 @@ def build_files(index: int) -> dict[str, bytes]:
                 if index % 2:
                     continue
             return {file.name: file.read_bytes() for file in place.iterdir()}
-
-
-_WINDOWS_SHARE = 0.3
 
 
 @functools.cache

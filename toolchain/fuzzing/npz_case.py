@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from toolchain.fuzzing.damaged_archives import damage_archive
 from toolchain.ir.archive import load_archive
 from toolchain.ir.ends import input_parts, sample_shape
 from toolchain.ir.graph import Graph
+from toolchain.ir.packing import packed_shape
 from toolchain.ir.verify import verify_phase
 
 _LARGEST_BYTES = 2**24
@@ -40,14 +42,17 @@ def run_npz_case(seed: int, folder: Path) -> str:
 
 
 def _samples(random: Random, path: Path) -> str:
-    count, shape = random.randint(1, 4), random.choice(((4,), (1, 3, 3), ()))
-    x = np.ones((count, *shape), random.choice(("f4", "f8", "u1", "i8")))
-    stream = io.BytesIO()
-    np.savez(stream, x=x, y=np.zeros(count, np.int64))
-    path.write_bytes(damage_archive(random, stream.getvalue()))
-    asked = random.choice((shape, None))
+    count, names = random.randint(1, 4), random.choice((("x",), ("image", "x/2:0")))
+    shapes = {name: random.choice(((4,), (1, 3, 3), ())) for name in names}
+    arrays = {
+        name: np.ones((count, *shape), random.choice(("f4", "f8", "u1", "i8")))
+        for name, shape in shapes.items()
+    }
+    path.write_bytes(damage_archive(random, _saved(arrays | {"y": np.zeros(count, np.int64)})))
+    parts = shapes if len(shapes) > 1 else {}
+    asked = None if random.random() < 0.5 else packed_shape(list(shapes.values()))
     labelled = random.choice((True, False, None))
-    samples = load_samples(path, asked, labelled=labelled, largest_bytes=_LARGEST_BYTES)
+    samples = load_samples(path, asked, parts, labelled=labelled, largest_bytes=_LARGEST_BYTES)
     if len(samples) < 1 or not np.isfinite(samples.x).all():
         raise AssertionError(f"read {samples.x.shape}, which is not checked")
     return "read samples"
@@ -70,7 +75,7 @@ def _build(random: Random, folder: Path) -> str:
     return f"ran {engine}"
 
 
-def _saved(arrays: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
+def _saved(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()

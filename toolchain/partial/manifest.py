@@ -22,14 +22,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toolchain.build_folder import digest_of, read_report
 from toolchain.errors import InputDataError
 from toolchain.execution import load_program
+from toolchain.frontend.external_data import has_external_data
 from toolchain.ir.ann import HostOp
 from toolchain.ir.node import Shape
 from toolchain.metrics import Head
@@ -40,6 +43,15 @@ MANIFEST = "partial.json"
 """Name of the file."""
 
 _FOLDER = "segments"
+_DAMAGED = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 _NAME = re.compile(r"\d+-(chip|host)")
 
 
@@ -112,11 +124,27 @@ class Manifest:
     def on_host(self, part: Part) -> HostRun:
         """Return what runs the source model of a part."""
         path = model_file(self.folder, part.name)
-        return HostRun(str(path), path.read_bytes(), part.outputs)
+        content = path.read_bytes()
+        if has_external_data(content):
+            raise InputDataError(
+                "has weights in other files; those of a build are inside",
+                node=str(path),
+                hint="compile the network again",
+            )
+        return HostRun(str(path), content, part.outputs)
 
     def on_chip(self, part: Part, engine: str) -> ChipRun:
         """Return what runs a part of the chip through an engine."""
-        return ChipRun(load_program(build_folder(self.folder, part.name)), engine)
+        program = load_program(build_folder(self.folder, part.name))
+        graph = program.graph
+        reads = {node.tensor: node.source_shape for node in graph.inputs}
+        makes = {node.tensor: graph.shapes[node.name] for node in graph.outputs}
+        if reads != self._shapes_of(part.inputs) or makes != self._shapes_of(part.outputs):
+            raise _damaged(self.folder)
+        return ChipRun(program, engine)
+
+    def _shapes_of(self, names: Iterable[str]) -> dict[str, Shape]:
+        return {name: self.shapes[name] for name in names}
 
 
 def model_file(folder: Path, name: str) -> Path:
@@ -202,7 +230,7 @@ def read_manifest(folder: Path) -> Manifest:
             folder=folder,
             sha256=str(held["sha256"]),
             sample=str(held["input"]["name"]),
-            dtype=str(held["input"]["dtype"]),
+            dtype=_dtype(held["input"]["dtype"]),
             shape=tuple(int(size) for size in held["input"]["shape"]),
             output=str(held["output"]["name"]),
             is_one_by_one=bool(held["one_by_one"]),
@@ -213,7 +241,7 @@ def read_manifest(folder: Path) -> Manifest:
             },
             parts=tuple(_part(entry) for entry in held["segments"]),
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except _DAMAGED:
         raise _damaged(folder) from None
     _require_complete(manifest)
     for part in manifest.parts:
@@ -229,6 +257,7 @@ def _require_complete(manifest: Manifest) -> None:
         is_complete = is_complete and known.issuperset(part.inputs)
         known.update(part.outputs)
     sent = {value for part in manifest.chips for value in (*part.inputs, *part.outputs)}
+    sent.add(manifest.output)
     if not is_complete or manifest.output not in known or sent - set(manifest.shapes):
         raise _damaged(manifest.folder)
 
@@ -237,6 +266,14 @@ def _damaged(folder: Path) -> InputDataError:
     return InputDataError(
         "is missing or damaged", node=str(folder / MANIFEST), hint="compile the network again"
     )
+
+
+def _dtype(name: Any) -> str:
+    """Return the name of an element type of numbers."""
+    text = str(name)
+    if not text.isalnum() or np.dtype(text).kind not in "biuf":
+        raise ValueError(text)
+    return text
 
 
 def _step(entry: Any) -> HostOp:

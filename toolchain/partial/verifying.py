@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from toolchain.build_folder import REPORT, digest_of, read_report
+from toolchain.build_folder import REPORT, digest_of, listed_files, read_report
 from toolchain.build_verification import (
     BuildVerification,
     FileFinding,
@@ -195,10 +195,14 @@ def _files(
         for name, found in segments.items()
         for finding in found.files
     }
-    for name in report.get("manifest", []):
+    digests = report.get("sha256")
+    for name in listed_files(report, manifest.folder):
         if name == REPORT:
             continue
-        file, noted = manifest.folder / name, report.get("sha256", {}).get(name)
+        file, noted = (
+            manifest.folder / name,
+            digests.get(name) if isinstance(digests, dict) else None,
+        )
         if not file.is_file():
             yield FileFinding(
                 name, "missing", "it is in the list of files and not in the folder"

@@ -1,4 +1,4 @@
-"""Damaged models, netx files and archives end in success or in one of our errors.
+"""Damaged models, netx files, archives and builds end in success or in one of our errors.
 
 2,000 cases run by default, the same every time. ``SNN_COMPILE_FUZZ=100000`` runs so many, each
 test for at most ``SNN_COMPILE_FUZZ_SECONDS`` (1,800); ``SNN_COMPILE_FUZZ_FIRST`` is the first
@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from toolchain.fuzzing.build_case import run_build_case
 from toolchain.fuzzing.guard import run_guarded
 from toolchain.fuzzing.networks import NETWORKS
 from toolchain.fuzzing.netx_case import run_netx_case
@@ -23,8 +24,13 @@ from toolchain.fuzzing.writer import Writer
 CASES = int(os.environ.get("SNN_COMPILE_FUZZ", "2000"))
 SECONDS = float(os.environ.get("SNN_COMPILE_FUZZ_SECONDS", "1800"))
 FIRST = int(os.environ.get("SNN_COMPILE_FUZZ_FIRST", "0"))
-KINDS = {"onnx": run_onnx_case, "netx": run_netx_case, "npz": run_npz_case}
-SHARES = {"onnx": 8, "netx": 1, "npz": 1}
+KINDS = {
+    "onnx": run_onnx_case,
+    "netx": run_netx_case,
+    "npz": run_npz_case,
+    "build": run_build_case,
+}
+SHARES = {"onnx": 7, "netx": 1, "npz": 1, "build": 1}
 """Tests of each kind; all have as many cases."""
 
 PARTS = [(kind, part) for kind, share in SHARES.items() for part in range(share)]

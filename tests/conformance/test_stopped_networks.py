@@ -125,7 +125,7 @@ def test_a_maximum_of_many_negative_values_is_refused(tmp_path, write, activatio
     """A spike count is never negative, and comparisons of many values cost many neurons."""
     written = write()
     x = written.node(activation, written.conv(written.input(2, 8, 8), 4))
-    x = written.pool(x, 4, 2, pads=[1, 1, 1, 1])
+    x = written.pool(x, 17, 2, pads=[8, 8, 8, 8])
     written.nodes[-1].name = "stop"
     path = saved(tmp_path, written.model(written.head(written.relu(written.conv(x, 4)))))
 

@@ -25,27 +25,51 @@ from toolchain.ir.staircase import Staircase
 from toolchain.rewriting import Context, compiler_pass
 
 _WINDOW = range(2, 10)
+_SIDE_MAX = 16
+"""Longest side of a window; each element more is a population more."""
 
 
 @compiler_pass("compare-in-pool", phase=Phase.PREPARE, after=("separate-positions",))
 def compare_in_pool(graph: Graph, _: Context) -> Graph:
     """Replace the first `MaxPool` that reads a layer or a sum; the phase repeats.
 
-    Pools with large windows stay, and so do all in networks whose activations are trained as
-    spikes or as steps.
+    Pools with windows of more than 16 elements in a row stay, and so do all in networks whose
+    activations are trained as spikes or as steps.
     """
     if any(isinstance(node, (LmHt, Staircase)) for node in graph):
         return graph
     for pool in graph.of_type(MaxPool):
         if _feeds_activation(graph, pool):
             continue
-        is_small = int(np.prod(pool.kernel)) in _WINDOW
         source = graph.producer(pool)
         if isinstance(source, Rearrange):
             source = graph.producer(source)
-        if is_small and isinstance(source, (Dense, Conv, Add)):
-            return _compared(*_without_padding(graph, pool))
+        is_small = 1 < max(pool.kernel) <= _SIDE_MAX
+        if not is_small or not isinstance(source, (Dense, Conv, Add)):
+            continue
+        if min(pool.kernel) > 1 and int(np.prod(pool.kernel)) not in _WINDOW:
+            return _by_axis(graph, pool)
+        return _compared(*_without_padding(graph, pool))
     return graph
+
+
+def _by_axis(graph: Graph, pool: MaxPool) -> Graph:
+    """Pool the columns, then the rows."""
+    columns = dataclasses.replace(
+        pool,
+        name=graph.unused(f"{pool.name}/columns"),
+        kernel=(pool.kernel[0], 1),
+        stride=(pool.stride[0], 1),
+        padding=(pool.padding[0], (0, 0)),
+    )
+    rows = dataclasses.replace(
+        pool,
+        inputs=(columns.name,),
+        kernel=(1, pool.kernel[1]),
+        stride=(1, pool.stride[1]),
+        padding=((0, 0), pool.padding[1]),
+    )
+    return graph.insert_before(pool.name, columns).swap(rows)
 
 
 def _without_padding(graph: Graph, pool: MaxPool) -> tuple[Graph, MaxPool]:

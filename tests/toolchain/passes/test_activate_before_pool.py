@@ -80,7 +80,7 @@ def test_a_pool_that_others_read_is_left_alone():
 
 
 def test_a_pool_without_rectifier_is_refused_by_name():
-    pool = MaxPool(name="pool", kernel=(3, 4), stride=(1, 1))
+    pool = MaxPool(name="pool", kernel=(1, 17), stride=(1, 1), padding=((0, 0), (8, 8)))
     graph = chain(
         (1, 9, 9), CONV, Relu(name="relu"), Conv(name="c", weight=np.ones((1, 3, 1, 1))), pool
     )

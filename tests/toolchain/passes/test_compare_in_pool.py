@@ -35,6 +35,9 @@ def pooled(*nodes, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0))):
         ((3, 3), (2, 2), ((1, 1), (1, 1))),
         ((3, 2), (3, 2), ((0, 2), (1, 0))),
         ((2, 3), (1, 1), ((1, 0), (2, 2))),
+        ((5, 5), (1, 1), ((2, 2), (2, 2))),
+        ((6, 6), (1, 1), ((0, 0), (0, 0))),
+        ((4, 3), (2, 3), ((1, 0), (0, 2))),
     ],
 )
 def test_the_function_stays_and_no_pool_does(kernel, stride, padding):
@@ -72,6 +75,14 @@ def test_a_pool_of_rearranged_values_is_compared_too(order):
 
 
 def test_a_large_window_is_left_alone():
-    graph = pooled(kernel=(4, 4), stride=(1, 1))
+    graph = pooled(kernel=(1, 17), stride=(1, 1), padding=((0, 0), (8, 8)))
 
     assert compare_in_pool(graph, CONTEXT) is graph
+
+
+def test_a_large_window_takes_as_many_comparisons_as_its_sides():
+    compared = pooled(kernel=(4, 5), stride=(1, 1))
+    while (after := compare_in_pool(compared, CONTEXT)) is not compared:
+        compared = after
+
+    assert len(compared.of_type(Relu)) == 3 + 4

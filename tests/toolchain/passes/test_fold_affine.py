@@ -198,7 +198,7 @@ LINEAR = "pools what is no activation, and only spikes can be pooled"
 def test_what_a_max_pool_cannot_pass_is_left_and_refused_by_name(node, refused, problem):
     first = Conv(name="first", weight=numbers(4, 4, 1, 1))
     last = Conv(name="last", weight=numbers(1, 4, 1, 1))
-    pool = MaxPool(name="pool", kernel=(2, 5), stride=(1, 1), padding=((0, 0), (2, 2)))
+    pool = MaxPool(name="pool", kernel=(1, 17), stride=(1, 1), padding=((0, 0), (8, 8)))
     graph = chain(SHAPE, first, Relu(name="act"), node, pool, last)
 
     assert fold_affine(graph, CONTEXT) is graph

@@ -139,7 +139,7 @@ def test_trained_neurons_are_left_as_they_were_trained():
 
 
 def test_differences_cannot_be_pooled_in_large_windows_and_are_refused_by_name():
-    pool = MaxPool(name="pool", kernel=(2, 5), stride=(1, 1), padding=((0, 0), (2, 2)))
+    pool = MaxPool(name="pool", kernel=(1, 17), stride=(1, 1), padding=((0, 0), (8, 8)))
     graph = chain(SHAPE, conv("first", 3, 2), pool, conv("last", 1, 3))
 
     assert split_signed(graph, CONTEXT) is graph

@@ -36,9 +36,9 @@ net (float[N, 1, 6, 6] x) => (float[N, 3] y) {
 OBSTACLES = """
 net (float[N, 4] x) => (float[N, 3] y) {
     [first] a = Gemm(x, w1)
-    [curve] b = Mish(a)
+    [curve] b = ThresholdedRelu(a)
     [second] c = Gemm(b, w2)
-    [bend] d = Mish(c)
+    [bend] d = ThresholdedRelu(c)
     [third] e = Gemm(d, w2)
     [kept] f = Relu(e)
     [odd] g = ArgMax <axis = 1, select_last_index = 1> (f)
@@ -181,9 +181,9 @@ def test_what_waits_for_a_value_of_unknown_type_is_not_reached(checked):
     code, found = checked(
         """net (float[N, 4] x) => (float[N, 4] y) {
             [first] a = Relu(x)
-            [foreign] b = Mish(a)
+            [foreign] b = ThresholdedRelu(a)
             [behind] c = Relu(b)
-            [beside] d = Mish(a)
+            [beside] d = ThresholdedRelu(a)
             [joined] y = Add(c, d)
         }""",
         foreign="foreign",
@@ -203,7 +203,7 @@ def test_what_waits_for_a_value_of_unknown_type_is_not_reached(checked):
 def test_work_behind_unknown_shapes_is_not_guessed(checked):
     _, found = checked(
         """net (float[N, 4] x) => (float[N, 3] y) {
-            [foreign] b = Mish(x)
+            [foreign] b = ThresholdedRelu(x)
             [dense] y = MatMul(b, w)
         }""",
         foreign="foreign",
@@ -239,7 +239,7 @@ def test_a_smooth_operator_inside_the_network_is_blamed_itself(checked):
     _, found = checked(
         """net (float[N, 4] x) => (float[N, 5] y) {
             [first] a = Gemm(x, w1)
-            [curve] b = Erf(a)
+            [curve] b = ThresholdedRelu(a)
             [second] c = Gemm(b, w2)
             [sink] y = Relu(c)
         }""",
@@ -290,7 +290,7 @@ def test_behind_a_refused_activation_preparation_is_looked_at_too(checked, forbi
     _, found = checked(
         """net (float[N, 1, 4, 4] x) => (float[N, 1, 2, 2] y) {
             [first] a = Conv <kernel_shape = [1, 1]> (x, w)
-            [curve] b = Mish(a)
+            [curve] b = ThresholdedRelu(a)
             [second] c = Conv <kernel_shape = [1, 1]> (b, w)
             [act] d = Relu(c)
             [pool] e = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (d)
@@ -309,9 +309,9 @@ def test_behind_a_refused_activation_preparation_is_looked_at_too(checked, forbi
 def test_a_second_input_and_output_do_not_hide_the_rest(checked):
     _, found = checked(
         """net (float[N, 4] x, float[N, 4] z) => (float[N, 4] y, float[N, 4] v) {
-            [first] y = Mish(x)
-            [second] v = Mish(y)
-            [third] u = Mish(z)
+            [first] y = ThresholdedRelu(x)
+            [second] v = ThresholdedRelu(y)
+            [third] u = ThresholdedRelu(z)
         }""",
     )
 
@@ -380,7 +380,7 @@ def test_the_page_for_people_groups_what_is_alike(checked, capsys):
     assert code == 4
     assert "10 ONNX nodes" not in out
     assert "9 ONNX nodes" in out
-    assert out.count("Mish is not supported") == 1
+    assert out.count("ThresholdedRelu is not supported") == 1
     assert "'curve', 'bend'" in " ".join(out.split())
     assert "  fix: train with Relu as activation\n" in out
     assert out.endswith("something stops this model\n")
@@ -419,7 +419,7 @@ def test_the_tagged_copy_says_what_stops_a_node(checked):
         "snn-compile.verdict": "stopped",
         "snn-compile.stage": "import",
         "snn-compile.code": "SNN-OPERATOR",
-        "snn-compile.problem": "Mish is not supported; docs/supported-operators.md has those "
+        "snn-compile.problem": "ThresholdedRelu is not supported; docs/supported-operators.md has those "
         "that are",
         "snn-compile.fix": "train with Relu as activation",
     }

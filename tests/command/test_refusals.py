@@ -38,14 +38,14 @@ def test_an_unknown_operator_is_named_with_its_node(workplace):
     workplace.save_model(
         """net (float[N, 4] x) => (float[N, 4] y) {
             [first] r = Relu(x)
-            [curve] y = Erf(r)
+            [curve] y = ThresholdedRelu(r)
         }""",
     )
 
     problem = workplace.refusal("net.onnx")
 
     assert problem.startswith("import at 'curve': ")
-    assert "Erf" in problem
+    assert "ThresholdedRelu" in problem
 
 
 def test_an_unsupported_attribute_is_named_with_its_node(workplace):

@@ -51,6 +51,7 @@ from toolchain.registers import (
 from toolchain.rewriting import Context, compiler_pass
 from toolchain.target import Target
 
+Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Layers: TypeAlias = tuple[Layer, ...]
 Observation: TypeAlias = Callable[[], Sums]
@@ -80,11 +81,11 @@ def quantize_parameters(graph: Graph, context: Context) -> Graph:
         layers = graph.layers_into(node)
         if not layers or layers[0].weight.dtype.kind == "i":
             continue
+        seen = functools.partial(observer.sums, node, quantized) if observer else None
         if isinstance(node, Spiking):
-            seen = functools.partial(observer.sums, node, quantized) if observer else None
             rounded = _population(graph, layers, node, context, seen)
         else:
-            rounded = _readout(graph, layers, node, context)
+            rounded = _readout(graph, layers, node, context, seen)
         quantized |= {part.name: part for part in rounded}
     return graph.swap(*quantized.values()) if quantized else graph
 
@@ -279,6 +280,29 @@ def _rounded(weight: Array, scale: Array) -> Ints:
     return narrowed(np.rint(weight * per_row).astype(np.int64))
 
 
+def _rounded_in_runs(weight: Array, scale: Array) -> Ints:
+    """Return what `_rounded` does, but let equal weights that follow one another share.
+
+    A mean over positions has the same weight at each, and all would be rounded the same way.
+    With w(i + 1) and w i rounded, and their difference taken, a run of them is off by half an
+    integer in all.
+    """
+    rows = weight.reshape(len(weight), -1) * scale[:, None]
+    starts = _starts_of_runs(weight)
+    columns = np.arange(rows.shape[1])
+    place = columns - np.maximum.accumulate(np.where(starts, columns, 0), axis=1)
+    shared = np.rint(rows * (place + 1)) - np.rint(rows * place)
+    return narrowed(shared.astype(np.int64).reshape(weight.shape))
+
+
+def _starts_of_runs(weight: Array) -> npt.NDArray[np.bool_]:
+    """Return where a row's weight is not that of the column before, ``(rows, columns)``."""
+    rows = weight.reshape(len(weight), -1)
+    starts = np.ones(rows.shape, np.bool_)
+    starts[:, 1:] = rows[:, 1:] != rows[:, :-1]
+    return starts
+
+
 def _lateral(neurons: Spiking, threshold: Ints) -> Ints:
     """Return in integers what spikes of earlier windows take from later ones."""
     if neurons.windows == 1:
@@ -311,14 +335,49 @@ def _with_one_exponent(threshold: Ints, target: Target) -> Ints:
 
 
 def _readout(
-    graph: Graph, layers: Layers, output: Output, context: Context
+    graph: Graph, layers: Layers, output: Output, context: Context, seen: Observation | None
 ) -> tuple[Node, ...]:
-    target = context.target
+    scale = _readout_scale(graph, layers, context, seen)
+    scale = np.where(scale > 0, scale, 1.0)
+    per_output = scale.reshape(-1, *(1 for _ in graph.shapes[layers[0].name][1:]))
+    return (
+        *(
+            dataclasses.replace(
+                layer,
+                weight=_rounded_in_runs(layer.weight, 1 / scale),
+                bias=np.zeros((), np.int64),
+            )
+            for layer in layers
+        ),
+        dataclasses.replace(output, scale=output.scale * per_output),
+    )
+
+
+def _readout_scale(
+    graph: Graph, layers: Layers, context: Context, seen: Observation | None
+) -> Floats:
+    """Return units of the outputs per integer: proved to fit, or observed if far finer."""
+    target, limit = context.target, output_max(context.lowering, context.target)
+    filled = np.max([_row_maxima(layer) / largest_weight(layer, target) for layer in layers], 0)
+    try:
+        proved = np.maximum(filled, _proved_scale(graph, layers, limit))
+    except RangeError:
+        if seen is None:
+            raise
+        proved = np.full_like(filled, np.inf)
+    if seen is None or not _is_coarse(proved, filled):
+        return proved
+    observed = np.maximum(filled, _MARGIN * np.maximum(*seen()) / limit)
+    return observed if _is_coarse(proved, observed) else proved
+
+
+def _proved_scale(graph: Graph, layers: Layers, limit: int) -> Floats:
+    """Return units per integer at which no sum leaves ``limit``, rounding included."""
     ranges = [input_range(graph, layer) for layer in layers]
     inputs = [int(np.prod(layer.weight.shape[1:])) for layer in layers]
+    runs = [int(_starts_of_runs(layer.weight).sum(axis=1).max()) for layer in layers]
     most = [max(-low, high) for low, high in ranges]
-    limit = output_max(context.lowering, target)
-    room = limit - 0.5 * float(np.dot(inputs, most))
+    room = limit - 0.5 * float(np.dot(runs, most))
     if room <= 0:
         raise RangeError(
             f"an output sums {sum(inputs)} inputs of up to {max(most)}; a current holds "
@@ -327,18 +386,10 @@ def _readout(
             hint="lower --levels, or make the last layer smaller",
         )
     sums = [proved_sums(layer, *limits) for layer, limits in zip(layers, ranges, strict=True)]
-    filled = [_row_maxima(layer) / largest_weight(layer, target) for layer in layers]
-    scale = np.max([*filled, np.maximum(*summed(sums)) / room], axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    per_output = scale.reshape(-1, *(1 for _ in graph.shapes[layers[0].name][1:]))
-    return (
-        *(
-            dataclasses.replace(
-                layer,
-                weight=_rounded(layer.weight, 1 / scale),
-                bias=np.zeros((), np.int64),
-            )
-            for layer in layers
-        ),
-        dataclasses.replace(output, scale=output.scale * per_output),
-    )
+    return np.asarray(np.maximum(*summed(sums)) / room)
+
+
+def _is_coarse(scale: Floats, finer: Floats) -> bool:
+    """Tell whether a scale loses more than one bit of the typical output's resolution."""
+    used = scale > 0
+    return bool(used.any()) and float(np.median(finer[used] / scale[used])) < 1 - _LOSS_MAX

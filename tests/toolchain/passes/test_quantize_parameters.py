@@ -312,7 +312,7 @@ def test_weights_too_large_for_a_threshold_are_refused_by_name(lowering):
 
 
 def test_a_last_layer_with_too_many_inputs_is_refused_by_name():
-    graph = lowered("temporal", numbers(1100, 2), levels=255, last=np.ones((1, 1100)))
+    graph = lowered("temporal", numbers(1100, 2), levels=255, last=1.0 + np.arange(1100)[None])
 
     with pytest.raises(RangeError) as error:
         quantized(graph)
@@ -321,6 +321,31 @@ def test_a_last_layer_with_too_many_inputs_is_refused_by_name():
         "quantize at 'last': an output sums 1100 inputs of up to 255; a current holds at most "
         "131071\n  hint: lower --levels, or make the last layer smaller"
     )
+
+
+def test_a_run_of_equal_weights_is_off_by_half_an_integer_in_all():
+    last = np.repeat(numbers(3, 20, seed=1), 49, axis=1)
+    graph = lowered("temporal", numbers(980, 2), levels=15, last=last)
+
+    found = quantized(graph)
+
+    scale = np.broadcast_to(found.output.scale.ravel(), 3)[:, None]
+    runs = found["last"].weight.reshape(3, 20, 49).sum(axis=2)
+    assert np.abs(runs - last[:, ::49] * 49 / scale).max() <= 0.5
+    assert np.abs(found["last"].weight - last / scale).max() < 1
+
+
+def test_a_readout_takes_observed_sums_where_proved_ones_are_far_off():
+    last = numbers(2, 4000, seed=1)
+    graph = lowered("temporal", numbers(4000, 2), levels=15, last=last)
+    few = Calibration(np.random.default_rng(0).uniform(size=(8, 2)) / 50)
+
+    proved = quantized(graph)
+    observed = quantized(graph, dataclasses.replace(CONTEXT, calibration=few))
+
+    assert np.all(observed.output.scale < proved.output.scale / 2)
+    sums = np.abs(run(observed, few.x) / observed.output.scale)
+    assert sums.max() <= TARGET.current_max
 
 
 def test_a_network_that_was_not_lowered_is_refused_by_name():

@@ -43,7 +43,6 @@ from toolchain.target import FORMATS, TARGETS
 from toolchain.verification.comparison import first_spike
 from toolchain.verification.content import first_file_difference
 from toolchain.verification.ladder import (
-    IMPORT_TOLERANCE,
     RUNGS,
     Route,
     climb,
@@ -97,7 +96,7 @@ def verify_build(
     samples: Samples | Path | None,
     *,
     rungs: tuple[str, ...] | None = None,
-    tolerance: float = IMPORT_TOLERANCE,
+    tolerance: float | None = None,
     model: Path | None = None,
     calibration: Path | None = None,
     progress: Progress = lambda *_: None,
@@ -108,7 +107,8 @@ def verify_build(
         folder: Of the build; nothing in it is changed.
         samples: To run, or an npz file of them; `None` looks at the files alone.
         rungs: Names of those to run; `None` runs all.
-        tolerance: Largest error of the imported network, relative to its largest output.
+        tolerance: Largest error of the imported network, relative to its largest output; `None`
+            for what the types of the model allow.
         model: The source model; `None` takes the path that the build has noted.
         calibration: Its calibration samples; `None` takes the path that the build has noted.
         progress: Told the stage, the samples done and the samples in all.
@@ -234,7 +234,9 @@ class _Build:
             None if where is None else f"what it maps to differs from {CIRCUIT_FILE}: {where}"
         )
 
-    def route(self, made: Path, rungs: tuple[str, ...] | None, tolerance: float) -> Route:
+    def route(
+        self, made: Path, rungs: tuple[str, ...] | None, tolerance: float | None
+    ) -> Route:
         """Return the rungs that can be climbed."""
         wanted = None if rungs is None else frozenset(rungs)
         artifacts = [ENGINES[name].artifact for name in ENGINES]

@@ -69,6 +69,10 @@ class Resolved:
         """Return the name of the element type of a value."""
         return dtype_name(self.types[value].tensor_type.elem_type)
 
+    def is_half(self, value: str) -> bool:
+        """Tell whether the elements of a value are known to be float16."""
+        return value in self.types and self.dtype(value) == "float16"
+
 
 def resolve(
     file: ModelFile,

@@ -47,6 +47,7 @@ class ImportedModel:
             names.
         opset: Version of the ONNX operators.
         has_fixed_batch: Whether the model takes one sample at a time, rather than any number.
+        is_half: Whether it computes values in float16.
         model_bytes: The serialized model with its external data inside, every node named.
     """
 
@@ -56,6 +57,7 @@ class ImportedModel:
     sha256: str
     opset: int
     has_fixed_batch: bool
+    is_half: bool
     model_bytes: bytes
 
     @property
@@ -117,6 +119,7 @@ def import_model(
         sha256=file.sha256,
         opset=file.opset,
         has_fixed_batch=has_fixed_batch,
+        is_half=any(known.is_half(value) for node in dependent for value in node.output),
         model_bytes=file.source.SerializeToString(),
     )
 
@@ -125,21 +128,6 @@ def inputs_of(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """Return what a user gives; old files list their weights among it."""
     weights = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in weights]
-
-
-def require_one_input(graph: onnx.GraphProto) -> None:
-    """Refuse a second input.
-
-    Raises:
-        UnsupportedOpError: There is one; it names it.
-    """
-    inputs = inputs_of(graph)
-    if len(inputs) > 1:
-        raise UnsupportedOpError(
-            f"is a second input of the network, besides {inputs[0].name!r}; one is supported",
-            node=inputs[1].name,
-            hint="make it a constant, or concatenate the inputs outside the network",
-        )
 
 
 def bind_batches(

@@ -41,7 +41,7 @@ def verify_partial(
     data: Path | None,
     *,
     rungs: tuple[str, ...] | None = None,
-    tolerance: float = IMPORT_TOLERANCE,
+    tolerance: float | None = None,
     model: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> BuildVerification:
@@ -52,7 +52,7 @@ def verify_partial(
         data: An npz file with samples to run; `None` looks at the files alone.
         rungs: Names of those to run, of segments or of the whole; `None` runs all.
         tolerance: Largest error of imported networks, and of the segments on the host, relative
-            to the largest output.
+            to the largest output; `None` for the ladders' own.
         model: The source model; `None` takes the path that the build has noted.
         progress: Told the stage, the samples done and the samples in all.
 
@@ -92,7 +92,7 @@ def _segments(
     manifest: Manifest,
     samples: Samples | None,
     rungs: tuple[str, ...] | None,
-    tolerance: float,
+    tolerance: float | None,
     progress: Progress,
 ) -> dict[str, BuildVerification]:
     """Verify each segment on the chip by itself, on the model's own values."""
@@ -146,7 +146,7 @@ def _boundaries(
 def _whole(
     manifest: Manifest,
     samples: Samples,
-    tolerance: float,
+    tolerance: float | None,
     model: Path | None,
     progress: Progress,
 ) -> tuple[Rung, ...]:
@@ -162,7 +162,7 @@ def _whole(
         shapes=manifest.shapes,
         output=manifest.output,
         heads=manifest.heads,
-        tolerance=tolerance,
+        tolerance=tolerance or IMPORT_TOLERANCE,
     )
     found = climb(ladder, samples, lambda done: progress("chain", done, len(samples)))
     return tuple(

@@ -54,6 +54,9 @@ SpikeSource: TypeAlias = Callable[[npt.NDArray[Any]], tuple[Floats, Mapping[str,
 IMPORT_TOLERANCE = 1e-4
 """Largest error of the imported network, relative to its largest output."""
 
+HALF_TOLERANCE = 1e-2
+"""Likewise if the model computes in float16, where every value is rounded by up to 5e-4."""
+
 _KEPT_TOLERANCE = 1e-6
 """Likewise of integers found again: the model has their products with a step in float32."""
 
@@ -88,7 +91,8 @@ class Route:
         artifacts: Formats that were written, each a rung if an engine runs it.
         absent: Why rungs cannot be run, by name.
         wanted: Names of the rungs to run; `None` for all.
-        tolerance: Largest error of the imported network, relative to its largest output.
+        tolerance: Largest error of the imported network, relative to its largest output; `None`
+            for what the types of the model allow.
     """
 
     program: Program
@@ -97,7 +101,7 @@ class Route:
     artifacts: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     wanted: frozenset[str] | None = None
-    tolerance: float = IMPORT_TOLERANCE
+    tolerance: float | None = None
 
     @property
     def rungs(self) -> tuple[str, ...]:
@@ -177,6 +181,8 @@ def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
 class _Ladder:
     def __init__(self, route: Route) -> None:
         self.route, self.program = route, route.program
+        is_half = route.model is not None and route.model.is_half
+        self.tolerance = route.tolerance or (HALF_TOLERANCE if is_half else IMPORT_TOLERANCE)
         self.heads = heads_of(route.program.graph)
         self.tallies = {name: self._tally(name) for name in route.rungs}
         self.run_source = None
@@ -192,7 +198,7 @@ class _Ladder:
         promise, tolerance = _PROMISES.get(rung, "exact"), None
         prepared, lowered = (self.route.graphs.get(stage) for stage in ("imported", "lowered"))
         if rung == "imported":
-            tolerance = self.route.tolerance
+            tolerance = self.tolerance
             promise = f"within {tolerance:g}"
             if prepared is not None and (prepared.of_type(LmHt) or quantizers(prepared)):
                 promise += ", ties apart"
@@ -273,7 +279,7 @@ class _Ladder:
 
         Spiking neurons are judged on what the source sends, and run on what they send.
         """
-        prepared, tolerance = self.route.graphs["imported"], self.route.tolerance
+        prepared, tolerance = self.route.graphs["imported"], self.tolerance
         source, sent = run_source(chunk.x)
         forced = force(prepared, chunk.x, sent, tolerance, start)
         imported = forced.y

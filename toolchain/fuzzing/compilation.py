@@ -33,7 +33,9 @@ LIMITS = Limits(elements=2**24)
 """Of the models of all cases; with `guard.MEMORY_BYTES` the bound on memory is 64 bytes for
 each element allowed."""
 
-_LEVELS = 3
+LEVELS = 3
+"""Largest spike count of a neuron."""
+
 _SAMPLES = 6
 _LOWERINGS = ("temporal", "spatial", "radix")
 _FORMATS = ("twin",)
@@ -55,7 +57,7 @@ def compiled(graph: Graph, random: Random) -> str:
     target = TARGETS["loihi2"]
     try:
         stages = compile_network(
-            graph, x, target, levels=_LEVELS, lowering=lowering, schedule=schedule
+            graph, x, target, levels=LEVELS, lowering=lowering, schedule=schedule
         )
     except CompileError as error:
         return f"imported, and refused with {type(error).__name__}"
@@ -97,7 +99,7 @@ def _options(model: Path, folder: Path, random: Random) -> Options:
     return Options(
         model=model,
         output=folder,
-        levels=_LEVELS,
+        levels=LEVELS,
         lowering=random.choice(("auto", *_LOWERINGS)),
         schedule=random.choice((AUTO, *SCHEDULES)),
         pieces=random.randint(2, 6),

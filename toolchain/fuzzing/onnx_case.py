@@ -11,16 +11,16 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from toolchain.checking import check_model
 from toolchain.errors import CompileError, UnsupportedOpError
 from toolchain.frontend import ImportedModel, import_model
-from toolchain.frontend.survey import survey_model
 from toolchain.fuzzing import (
     damaged_attributes,
     damaged_declarations,
     damaged_nodes,
     damaged_tensors,
 )
-from toolchain.fuzzing.compilation import LIMITS, built, compiled, split
+from toolchain.fuzzing.compilation import LEVELS, LIMITS, built, compiled, split
 from toolchain.fuzzing.damaged_bytes import damage_bytes
 from toolchain.fuzzing.networks import draw_network
 from toolchain.ir.node import Array
@@ -93,6 +93,8 @@ def run_onnx_case(seed: int, folder: Path) -> str:
             return split(path, folder / "build", random)
         return f"refused {type(error).__name__}"
     verify(model.graph)
+    if is_surveyed:
+        _require_obstacles(path, None)
     elements = sum(math.prod(shape) for shape in model.graph.shapes.values())
     if elements > _RUN_ELEMENTS or len(model.graph.nodes) > _RUN_NODES:
         return "imported"
@@ -103,17 +105,21 @@ def run_onnx_case(seed: int, folder: Path) -> str:
     return compiled(model.graph, random) if draw < _COMPILED_SHARE else found
 
 
-def _require_obstacles(path: Path, error: CompileError) -> None:
-    """Look at a refused model as ``check`` does, which must find what is in the way.
+def _require_obstacles(path: Path, error: CompileError | None) -> None:
+    """Look at a model as ``check`` does, which must find what is in the way of a refused one.
+
+    Args:
+        path: Of the model.
+        error: That refused it; `None` if it was imported.
 
     Raises:
         AssertionError: It does not.
     """
     try:
-        survey = survey_model(path, LIMITS)
+        found = check_model(path, levels=LEVELS, limits=LIMITS)
     except CompileError:
         return
-    if survey.is_clear:
+    if error is not None and found.compiles:
         raise AssertionError(f"check finds nothing in the way, and it is refused: {error}")
 
 

@@ -111,6 +111,8 @@ class Observer:
 
 
 def _largest_sums(layer: Layer, counts: Floats) -> Sums:
+    if counts.min(initial=0) >= 0:
+        return _largest(layer, counts, -1), _largest(layer, counts, 1)
     raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
     up = _largest(layer, raised, 1) + _largest(layer, lowered, -1)
     down = _largest(layer, raised, -1) + _largest(layer, lowered, 1)
@@ -124,4 +126,4 @@ def _largest(layer: Layer, counts: Floats, sign: int) -> Floats:
     weight = np.maximum(sign * layer.weight, 0)
     half = dataclasses.replace(layer, weight=weight, bias=np.zeros(()))
     sums = count(half, counts)
-    return sums.max(axis=(0, *range(2, sums.ndim)))
+    return sums.max(axis=(0, *range(2, sums.ndim))).astype(np.float64)

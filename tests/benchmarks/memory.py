@@ -158,6 +158,7 @@ def load_count(name: str, folder: Path, threads: int) -> Load:
     import numpy as np
     import ours
 
+    import targets.twin.counting  # noqa: F401
     from toolchain.engine import ENGINES, Program
     from toolchain.ir.archive import load_archive
     from toolchain.ir.graph import Graph

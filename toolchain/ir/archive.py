@@ -137,7 +137,7 @@ def read_archive(path: str, build: Callable[[str, dict[str, Any]], Any] | None =
         if not isinstance(value, dict):
             return value
         if "array" in value:
-            array = entries[value["array"]]
+            array = entries.pop(value["array"])
             return array.astype(np.int64) if array.dtype.kind == "i" else array
         if "sparse" in value:
             return scipy.sparse.csr_matrix(

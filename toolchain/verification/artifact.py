@@ -8,12 +8,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolchain.data import Samples
 from toolchain.engine import ENGINES, Engine, Execution, Program
 from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.ir.packing import pack
-from toolchain.ir.reference import counts_of, evaluate
 from toolchain.ir.snn import Spiking
+from toolchain.verification.chunks import chunks
 from toolchain.verification.comparison import first_count, first_output, first_spike
+from toolchain.verification.stage_run import run_stage
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -64,17 +66,14 @@ def run_artifact(engine: Engine, program: Program, x: npt.NDArray[Any]) -> Artif
 
 
 def _meant(program: Program, x: npt.NDArray[Any]) -> Execution:
-    """Return what the reference says of the quantized graph, sample by sample."""
+    """Return what the reference says of the quantized graph."""
     graph = program.graph
-    sums = [node.inputs[0] for node in graph.outputs]
-    names = [node.name for node in graph.of_type(Spiking)]
-    found: dict[str, list[Floats]] = {name: [] for name in [*names, *sums]}
-    for start in range(len(x)):
-        values = evaluate(graph, x[start : start + 1])
-        for name, each in found.items():
-            each.append(counts_of(values[name]))
-    arrays = {name: np.concatenate(each) for name, each in found.items()}
+    runs = [run_stage(graph, chunk.x) for _, chunk in chunks(graph, Samples(x))]
+    sums = (np.concatenate([run.read[node.name] for run in runs]) for node in graph.outputs)
     return Execution(
-        readout=pack([arrays[name].astype(np.int64) for name in sums]),
-        counts={name: arrays[name] for name in names},
+        readout=pack([total.astype(np.int64) for total in sums]),
+        counts={
+            node.name: np.concatenate([run.counts[node.name] for run in runs])
+            for node in graph.of_type(Spiking)
+        },
     )

@@ -24,13 +24,13 @@ def first_count(ours: Arrays, theirs: Arrays, first_sample: int = 0) -> str | No
     """
     for name in ours:
         if name in theirs:
-            a, b = ours[name].astype(np.int64), theirs[name].astype(np.int64)
+            a, b = ours[name], theirs[name]
             where = _first(a, b)
             if where is not None:
                 sample, *neuron = where
                 return (
                     f"population {name!r}, neuron {tuple(neuron)}, sample "
-                    f"{first_sample + sample}: {a[where]} spikes against {b[where]}"
+                    f"{first_sample + sample}: {a[where]:.0f} spikes against {b[where]:.0f}"
                 )
     return None
 

@@ -37,6 +37,7 @@ class StageRun:
     Attributes:
         y: Outputs, ``(samples, *shape)``.
         counts: Of populations and quantizers, ``(samples, *shape)`` by name.
+        read: What outputs are made of, by their names.
         layers: Those that the stage below has, too, by name.
         sums: What they give.
         sent: What is sent between layers, where the stage below has any of them.
@@ -44,6 +45,7 @@ class StageRun:
 
     y: Floats
     counts: Counts
+    read: Mapping[str, Floats]
     layers: Mapping[str, Node] = field(default_factory=dict)
     sums: Mapping[str, Value] = field(default_factory=dict)
     sent: Counts = field(default_factory=dict)
@@ -70,7 +72,8 @@ def run_stage(
     sums: dict[str, Value] = {}
     layers = {} if below is None else _shared(graph, below)
     alike: set[str] = set()
-    last, outputs = last_readers(graph), {node.name for node in graph.outputs}
+    last = last_readers(graph)
+    kept = {name for node in graph.outputs for name in (node.name, *node.inputs)}
     for node in graph:
         name = node.name
         if (
@@ -94,9 +97,10 @@ def run_stage(
             if above is not None and np.array_equal(found, above.sent.get(name, _NOTHING)):
                 alike.add(name)
         for done in last[name]:
-            if done not in outputs:
+            if done not in kept:
                 del values[done]
-    return StageRun(answers_of(graph, values), counts, layers, sums, sent)
+    read = {node.name: counts_of(values[node.inputs[0]]) for node in graph.outputs}
+    return StageRun(answers_of(graph, values), counts, read, layers, sums, sent)
 
 
 def _shared(graph: Graph, below: Graph) -> dict[str, Node]:

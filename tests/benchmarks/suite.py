@@ -18,7 +18,15 @@ GROWN = ("0.08", "0.25", "0.5", "1", "2")
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "throughput": ("throughput.py",),
-    "stock": ("throughput.py", "--without-openvino", "--time-steps"),
+    "stock": (
+        "throughput.py",
+        "--without-openvino",
+        "--rounds",
+        "21",
+        "--turn",
+        "0.1",
+        "--time-steps",
+    ),
     "growth": ("growth.py",),
     "memory": ("memory.py",),
     "lava": ("against_lava.py",),

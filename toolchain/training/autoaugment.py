@@ -6,8 +6,9 @@ are positive or negative, by chance. Images are bytes, 0 to 255, as whole floats
 
 Source: policy and scales for CIFAR-10 in the appendix of Cubuk et al., "AutoAugment", CVPR
 2019. Changes are those of Pillow's ``ImageOps`` and ``ImageEnhance``, which the paper uses;
-``stretch`` is its autocontrast. What moves in from outside is grey, 128. Stretched and
-sharpened values may be 1 off Pillow's, by rounding.
+``stretch`` is its autocontrast. What moves in from outside is grey, 128. Where values are the
+same as Pillow's is tested; stretched ones may be 1 above, which are right, and a pixel that
+moves to exactly between two others may become the other one.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def autoaugmented(x: Any, generator: Any) -> Any:
         for turn, (name, probability, magnitude) in enumerate(changes):
             chosen = (pair == number) & (chance[:, turn] < probability)
             if chosen.any():
-                rows, signs = chosen.to(x.device), sign[chosen, turn].to(x.device)
-                x[rows] = changed(x[rows], name, magnitude / _STEPS, signs)
+                rows = chosen.to(x.device)
+                x[rows] = changed(x[rows], name, magnitude / _STEPS, sign[chosen, turn])
     return x
 
 
@@ -82,7 +83,7 @@ def changed(x: Any, name: str, share: float, sign: Any) -> Any:
         x: ``(batch, 1 or 3, H, W)``, whole floats 0 to 255.
         name: Of the change.
         share: Of its largest magnitude, 0 to 1.
-        sign: 1 or -1 for each image: its direction, where it has one.
+        sign: 1 or -1 for each image, on the processor: its direction, where it has one.
     """
     return CHANGES[name](x, share, sign)
 
@@ -112,21 +113,22 @@ def _rotated(x: Any, share: float, sign: Any) -> Any:
     return _placed(x, torch.cos(angle), slant, [0.0 * sign, 0.0 * sign])
 
 
-def _placed(x: Any, scale: Any, slant: list[Any], place: list[Any]) -> Any:
-    """Return images whose pixel at (h, v) is that at (scale h + slant v + place, ...)."""
+def _placed(x: Any, scale: Any, slant: list[Any], move: list[Any]) -> Any:
+    """Return images whose pixel at (h, v) is that at (scale h + slant v + move, ...)."""
     height, width = x.shape[-2:]
     rows = [
-        torch.stack([scale, slant[0] * height / width, place[0]], dim=-1),
-        torch.stack([slant[1] * width / height, scale, place[1]], dim=-1),
+        torch.stack([scale, slant[0] * height / width, move[0]], dim=-1),
+        torch.stack([slant[1] * width / height, scale, move[1]], dim=-1),
     ]
-    grid = functional.affine_grid(torch.stack(rows, dim=1), list(x.shape), align_corners=False)
+    place = torch.stack(rows, dim=1).to(x)
+    grid = functional.affine_grid(place, list(x.shape), align_corners=False)
     found = functional.grid_sample(x - _GREY, grid, mode="nearest", align_corners=False)
     return found + _GREY
 
 
 def _blended(x: Any, other: Any, share: float, sign: Any) -> Any:
     """Return ``other`` for a factor of 0, the image for 1, and what lies behind it above."""
-    factor = (1 + 0.9 * share * sign).reshape(-1, 1, 1, 1)
+    factor = (1 + 0.9 * share * sign.double()).to(x).reshape(-1, 1, 1, 1)
     return _whole(other + factor * (x - other))
 
 
@@ -150,7 +152,7 @@ def _sharpened(x: Any, share: float, sign: Any) -> Any:
     smooth = x.clone()
     if min(x.shape[-2:]) > 2:
         inner = functional.conv2d(x, kernel / 13, groups=channels)
-        smooth[..., 1:-1, 1:-1] = _whole(inner)
+        smooth[..., 1:-1, 1:-1] = _whole(inner + 0.5)
     return _blended(x, smooth, share, sign)
 
 

@@ -38,6 +38,9 @@ _TOLERANCE = 1e-4
 _WHOLE = 1e-6
 """How far a threshold may drift from its whole multiples, over all levels, in weight units."""
 
+WHOLE_BIAS = 1e-6
+"""How far a bias may be from a whole one, as a share of it: what float32 has rounded."""
+
 _USUAL = 16
 """Share of all levels, one in so many, that rounded thresholds are most exact for: counts are
 mostly small."""
@@ -131,7 +134,8 @@ def whole_thresholds(
 
     Args:
         exact: ``(C,)``: threshold in weight units, > 0.
-        bias: ``(C, 1 or positions)``, in thresholds.
+        bias: ``(C, 1 or positions)``, in thresholds; in weight units it is taken as whole
+            within `WHOLE_BIAS`.
         initial: ``(C,)``: membrane potential to start from, in thresholds.
         levels: Largest spike count.
         unit: ``(C,)``: what all sums of a channel are multiples of.
@@ -139,7 +143,8 @@ def whole_thresholds(
     threshold = np.maximum(np.rint(exact), 1).astype(np.int64)
     sums = bias * exact[:, None]
     near = np.rint(sums)
-    sums = np.where(np.abs(sums - near) <= 1e-3, near, sums)
+    is_whole = np.abs(sums - near) <= WHOLE_BIAS * np.maximum(np.abs(sums), 1)
+    sums = np.where(is_whole, near, sums)
     usual = levels / _USUAL
     wanted = sums + (initial * exact)[:, None]
     centred = wanted + usual * (threshold - exact)[:, None]

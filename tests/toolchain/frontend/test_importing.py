@@ -12,6 +12,7 @@ from toolchain.frontend.testing import (
     import_proto,
     import_text,
     small_integers,
+    spiking_model,
     text_model,
 )
 from toolchain.ir.graph import Phase
@@ -179,13 +180,20 @@ def test_an_input_that_nothing_reads_is_refused():
 
 def test_windows_of_one_of_two_inputs_are_refused():
     with pytest.raises(UnsupportedOpError, match="says that one of 2 inputs has windows"):
-        import_text(
-            """net (float[N, 3] a, float[N, 2, 3] b) => (float[N, 3] y) {
-                c = ai.snn_compile.FoldWindows <windows = 2> (b)
-                d = Add (a, c)
-                e = ai.snn_compile.MultiThreshold <windows = 2> (d)
-                y = ai.snn_compile.AverageWindows <windows = 2> (e)
-            }"""
+        import_proto(
+            spiking_model(
+                """net (float[N, 3] a, float[N, 2, 3] b) => (float[N, 3] y) {
+                    c = ai.snn_compile.FoldWindows <windows = 2> (b)
+                    d = MatMul (c, w)
+                    e = Add (a, d)
+                    f = ai.snn_compile.MultiThreshold <windows = 2, levels = 2,
+                        threshold = 1.0, mixing = [1.0, 0.0, 0.0, 1.0], retention = 1.0,
+                        initial = 0.5> (e)
+                    y = ai.snn_compile.AverageWindows <windows = 2> (f)
+                }""",
+                windows=2,
+                w=small_integers(3, 3),
+            )
         )
 
 

@@ -98,6 +98,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     from toolchain.partial.compilation import compile_partial
     from toolchain.partial.summary import summary_of
     from toolchain.pipeline import Options, compile_model
+    from toolchain.report import as_json
 
     arguments.output = arguments.output or default_folder(arguments.model, arguments.target)
     names = [field.name for field in dataclasses.fields(Options)]
@@ -108,7 +109,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     with progress_shown(is_quiet=arguments.quiet) as progress:
         report = compile_it(options, progress=progress, dump=lambda text: show(text, text_to))
     if arguments.json:
-        show(json.dumps(dataclasses.asdict(report), indent=2, allow_nan=False))
+        show(json.dumps(as_json(report), indent=2, allow_nan=False))
     elif not arguments.quiet:
         show_rich(summary_of(report, arguments.output))
     return DONE if report.is_kept else BROKEN

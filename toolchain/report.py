@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -192,6 +193,20 @@ class Report:
         return all(rung.status != "broken" for rung in self.ladder)
 
 
-def as_json(report: Report) -> dict[str, Any]:
-    """Return the report as JSON values, under its field names."""
-    return dataclasses.asdict(report)
+def as_json(report: Any) -> dict[str, Any]:
+    """Return a report as JSON values, under its field names.
+
+    Numbers that are not finite, which JSON lacks, become `None`.
+
+    Args:
+        report: A dataclass: a `Report`, or another of what was found out.
+    """
+    return {key: _finite(value) for key, value in dataclasses.asdict(report).items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,9 @@
 """Whatever goes wrong on the way has its own exit code, and nothing is left half-written."""
 
 import dataclasses
+import json
 
+import numpy as np
 import pytest
 
 from toolchain.cli import main
@@ -40,3 +42,17 @@ def test_whatever_stops_a_compile_leaves_nothing(workplace, capsys, monkeypatch,
     assert found == code
     assert "Traceback" not in capsys.readouterr().err
     assert workplace.contents() == before
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_outputs_that_are_not_finite_are_null_in_json(workplace, capsys):
+    scales = {"w1": np.full((4, 8), 1e20, np.float32), "w2": np.full((8, 3), 1e20, np.float32)}
+    workplace.save_model(**scales)
+
+    code = main(["net.onnx", "--json", "--format", "twin", "--output", "build"])
+
+    printed = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    written = (workplace.path / "build/report.json").read_text()
+    assert code == 3
+    assert None in [rung["max_abs_error"] for rung in printed["ladder"][1:]]
+    assert printed.items() <= json.loads(written, parse_constant=pytest.fail).items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -63,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from toolchain.build_verification import verify_build
     from toolchain.partial.manifest import is_partial
     from toolchain.partial.verifying import verify_partial
+    from toolchain.report import as_json
 
     verify = verify_partial if is_partial(arguments.build) else verify_build
     with progress_shown(is_quiet=arguments.json) as progress:
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     if arguments.json:
-        held = {"is_kept": found.is_kept, **dataclasses.asdict(found)}
+        held = {"is_kept": found.is_kept, **as_json(found)}
         show(json.dumps(held, indent=2, allow_nan=False))
     else:
         show_rich(_page(found))

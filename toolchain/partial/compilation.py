@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from toolchain.build_folder import (
     REPORT,
     default_folder,
     model_name,
     require_replaceable,
+    write_json,
     writing_build,
 )
 from toolchain.checking import check_model
@@ -33,7 +32,7 @@ from toolchain.partial.manifest import Manifest, build_folder, model_file, write
 from toolchain.partial.planning import Plan, Segment, plan_model
 from toolchain.partial.traffic import crossings_of
 from toolchain.pipeline import OPTIONS_FILE, Dump, Options, Progress, compile_model
-from toolchain.report import Report
+from toolchain.report import Report, as_json
 
 WITHOUT_EFFECT = "--partial changes nothing: every node of the model compiles"
 """Warning where the ordinary compilation does it all."""
@@ -110,9 +109,9 @@ class _Compilation:
             reports = self._compile_segments(manifest, split, calibration)
             runs = {part.name: manifest.on_chip(part, "count") for part in manifest.chips}
             found = self._climb(manifest, split, runs, test)
-            _write_json(aside / OPTIONS_FILE, dataclasses.asdict(self.options))
+            write_json(aside / OPTIONS_FILE, dataclasses.asdict(self.options))
             report = self._report(reports, runs, found, aside)
-            _write_json(aside / REPORT, dataclasses.asdict(report))
+            write_json(aside / REPORT, as_json(report))
         return report
 
     @property
@@ -248,8 +247,3 @@ def _bytes(crossings: list[Crossing], direction: str) -> int:
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def _write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, default=str)
-    path.write_text(text + "\n", encoding="utf-8")

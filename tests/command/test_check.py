@@ -419,8 +419,8 @@ def test_the_tagged_copy_says_what_stops_a_node(checked):
         "snn-compile.verdict": "stopped",
         "snn-compile.stage": "import",
         "snn-compile.code": "SNN-OPERATOR",
-        "snn-compile.problem": "ThresholdedRelu is not supported; docs/supported-operators.md has those "
-        "that are",
+        "snn-compile.problem": "ThresholdedRelu is not supported; "
+        "docs/supported-operators.md has those that are",
         "snn-compile.fix": "train with Relu as activation",
     }
 

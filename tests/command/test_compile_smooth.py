@@ -66,10 +66,8 @@ def test_the_warning_has_function_pieces_and_error(place):
 def test_a_build_can_be_verified_with_that_rung(place, capsys):
     place()
 
-    code = main(
-        ["verify", "build", "--data", "calibration.npz", "--json"]
-        + ["--rungs", "imported,approximated,converted"]
-    )
+    rungs = ["--rungs", "imported,approximated,converted"]
+    code = main(["verify", "build", "--data", "calibration.npz", "--json", *rungs])
 
     found = json.loads(capsys.readouterr().out)
     assert code == 0

@@ -36,6 +36,7 @@ from page import rewrite
 ROOT = Path(__file__).parents[2]
 DEFAULTS = tuple(ROOT / "models" / name for name in ("fashion_mnist_cnn", "digits_mlp"))
 GENERATED_SAMPLES = 128
+GOAL_MODEL, GOAL_S, GOAL_TIMES = "vgg16", 20, 4
 POLL_S = 0.5
 SHORT_S = 0.2
 
@@ -60,7 +61,7 @@ def main() -> None:
                     profiled = run_alone(arguments, model, lowering, is_profiled=True)
                     profiles.append(f"{text}, {lowering}\n{profiled['profile']}")
                     write(profiles[-1])
-    summary = growth(found) + stages_of(found)
+    summary = growth(found) + goal(found) + stages_of(found)
     write(summary)
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "found": found}, indent=1))
@@ -298,6 +299,23 @@ def growth(found: list[dict[str, Any]]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def goal(found: list[dict[str, Any]]) -> str:
+    """Return what VGG-16 was to take at most, if that was measured."""
+    runs = next((one["runs"] for one in found if one["model"] == GOAL_MODEL), [])
+    if not runs:
+        return ""
+    seconds = statistics.median(total(run)[0] for run in runs)
+    times = max((total(run)[1] - run["base"]) / run["float_bytes"] for run in runs)
+    verdicts = [
+        "reached" if is_met else "**missed**"
+        for is_met in (seconds < GOAL_S, times < GOAL_TIMES)
+    ]
+    return (
+        f"\nVGG-16 is to take less than {GOAL_S} s: {seconds:.1f} s, {verdicts[0]}; and less "
+        f"than {GOAL_TIMES} times its model in memory: {times:.1f} times, {verdicts[1]}.\n"
+    )
 
 
 def stages_of(found: list[dict[str, Any]]) -> str:

@@ -79,6 +79,8 @@ def _packed(outputs: Sequence[Array]) -> Floats:
 
 def _returning(model: ImportedModel, values: Sequence[str]) -> bytes:
     """Return the serialized model with more of its values among its outputs."""
+    if not values:
+        return model.model_bytes
     proto = onnx.load_model_from_string(model.model_bytes)
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values)
     return bytes(proto.SerializeToString())

@@ -13,7 +13,7 @@ one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -180,12 +180,11 @@ class _Planner:
         self.least = max(1, math.ceil(LEAST_SHARE * sum(work.values())))
         self.host: set[str] = set()
         self.first: set[str] = set()
-        self.apart: set[str] = set()
 
     def settled(self) -> Sequence[Region]:
         """Return regions that all compile and are worth it."""
         while True:
-            regions = self._regions(self.apart)
+            regions = regions_of(self.flow, self._levels, self.host)
             before = self._decided
             for look in (self._leave_ends, self._leave_unworthy, self._avoid_stopped):
                 for region in regions:
@@ -197,11 +196,7 @@ class _Planner:
 
     @property
     def _decided(self) -> int:
-        return len(self.host) + len(self.first) + len(self.apart)
-
-    def _regions(self, apart: Collection[str]) -> list[Region]:
-        steps = [step for step in self.flow.steps if step.name not in self.host]
-        return regions_of(self.flow, steps, self._levels, apart)
+        return len(self.host) + len(self.first)
 
     @property
     def _levels(self) -> dict[str, int]:
@@ -230,19 +225,11 @@ class _Planner:
         stopped = self.judge.stopped(region)
         if stopped is None:
             return
-        if not stopped and self._falls_apart(region):
-            self.apart.update(region.inputs)
-            return
         for name in stopped or self.judge.suspects(region):
             step = next(step for step in region.steps if step.name == name)
             is_first = name in self.first or set(step.reads) <= set(region.inputs)
             is_hopeless = is_first or not self.judge.compiles(region_of(self.flow, [step]))
             (self.host if is_hopeless else self.first).add(name)
-
-    def _falls_apart(self, region: Region) -> bool:
-        """Tell whether a region is several that only read the same values."""
-        parts = regions_of(self.flow, region.steps, self._levels, region.inputs)
-        return len(parts) > 1
 
     def _work_of(self, step: Step) -> int:
         return self.work[step.name]

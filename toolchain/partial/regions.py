@@ -68,16 +68,13 @@ def levels_of(flow: Flow, host: Collection[str], first: Collection[str]) -> dict
     return levels
 
 
-def regions_of(
-    flow: Flow, steps: Sequence[Step], levels: Mapping[str, int], apart: Collection[str]
-) -> list[Region]:
-    """Return the regions that some steps are, by level.
+def regions_of(flow: Flow, levels: Mapping[str, int], host: Collection[str]) -> list[Region]:
+    """Return the regions on the chip, by level.
 
     Args:
         flow: Of the model.
-        steps: On the chip, in the order they run.
-        levels: Of them, by name.
-        apart: Values that do not make one region of all that read them from outside.
+        levels: Of its steps, by name.
+        host: Names of the steps on the host.
     """
     leader: dict[str, str] = {}
     users: dict[tuple[int, str], str] = {}
@@ -88,12 +85,11 @@ def regions_of(
             name = leader[name]
         return name
 
+    steps = [step for step in flow.steps if step.name not in host]
     for step in steps:
         leader[step.name] = step.name
-        level = levels[step.name]
-        shared = [v for v in step.reads if v not in apart or (level, v) in users]
-        for value in (*shared, *step.makes):
-            other = users.setdefault((level, value), step.name)
+        for value in (*step.reads, *step.makes):
+            other = users.setdefault((levels[step.name], value), step.name)
             leader[lead(step.name)] = lead(other)
     groups: dict[str, list[Step]] = {}
     for step in steps:

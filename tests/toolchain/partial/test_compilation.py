@@ -157,6 +157,19 @@ def test_every_engine_gives_the_same(compiled, tmp_path):
     np.testing.assert_array_equal(count, step)
 
 
+def test_what_segments_count_adds_up_over_pieces(compiled, samples, tmp_path):
+    compiled("normalized")
+    (tmp_path / "shards").mkdir()
+    files = [samples("normalized", f"shards/{count}.npz", count) for count in (3, 5)]
+
+    both = run_partial(tmp_path / "build", tmp_path / "shards", engine="step").tally
+
+    apart = [run_partial(tmp_path / "build", file, engine="step").tally for file in files]
+    assert both.samples == 8
+    assert both.spikes == sum(tally.spikes for tally in apart)
+    assert both.synaptic_operations == sum(tally.synaptic_operations for tally in apart)
+
+
 def test_the_ladder_of_the_whole_is_the_model_its_segments_and_what_runs(compiled, tmp_path):
     report = compiled("normalized")
 

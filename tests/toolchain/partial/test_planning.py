@@ -129,6 +129,25 @@ def test_a_region_with_little_work_for_what_is_sent_goes_to_the_host(save):
     assert plan.share_of_multiply_accumulates == 64 / 66
 
 
+def test_a_region_with_little_of_the_work_of_the_model_goes_to_the_host(save):
+    text = """
+    net (float[N, 10, 40, 40] x) => (float[N, 10] y) {
+        [conv] c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, w1)
+        [hard] h = Hardmax <axis = 1> (c)
+        [mean] m = GlobalAveragePool(h)
+        [flat] f = Flatten(m)
+        [last] y = Gemm(f, w2)
+    }
+    """
+
+    plan = plan_model(save(text, **weights((10, 10, 3, 3), (10, 10))))
+
+    assert places(plan) == [
+        ("1-chip", ("conv",)),
+        ("2-host", ("hard", "mean", "flat", "last")),
+    ]
+
+
 def test_a_recurrent_layer_goes_to_the_host_with_its_work(save):
     text = """
     net (float[N, 8, 5] x) => (float[N, 4] y) {

@@ -26,15 +26,13 @@ def flows(draw):
     names = [step.name for step in flow.steps]
     host = draw(st.sets(st.sampled_from(names)))
     first = draw(st.sets(st.sampled_from(names))) - host
-    apart = draw(st.sets(st.sampled_from(values)))
-    return flow, host, first, apart
+    return flow, host, first
 
 
-def parts_of(flow, host, first, apart):
+def parts_of(flow, host, first):
     """Return all parts of a model in the order in which a plan runs them."""
     levels = levels_of(flow, host, first)
-    chip = [step for step in flow.steps if step.name not in host]
-    parts = [(levels[r.steps[0].name], 0, r) for r in regions_of(flow, chip, levels, apart)]
+    parts = [(levels[r.steps[0].name], 0, r) for r in regions_of(flow, levels, host)]
     left = {}
     for step in flow.steps:
         if step.name in host:
@@ -62,14 +60,14 @@ def test_what_a_part_reads_is_made_before_it(case):
 
 @given(flows())
 def test_steps_that_only_begin_regions_read_nothing_of_their_region(case):
-    flow, host, first, apart = case
-    for part in parts_of(flow, host, first, apart):
+    flow, host, first = case
+    for part in parts_of(flow, host, first):
         made = {value for step in part.steps for value in step.makes}
         for step in part.steps:
             assert step.name not in first or made.isdisjoint(step.reads)
 
 
-def test_readers_of_a_value_are_one_region_unless_they_are_kept_apart():
+def test_all_readers_of_a_value_are_one_region():
     nodes = [
         onnx.helper.make_node("Relu", ["x"], ["a"], name="left"),
         onnx.helper.make_node("Neg", ["x"], ["b"], name="right"),
@@ -77,10 +75,7 @@ def test_readers_of_a_value_are_one_region_unless_they_are_kept_apart():
     ]
     output = onnx.helper.make_tensor_value_info("y", 1, None)
     flow = Flow(onnx.helper.make_graph(nodes, "net", [], [output]), "x")
-    levels = levels_of(flow, {"product"}, set())
-    steps = flow.steps[:2]
 
-    together, apart = (regions_of(flow, steps, levels, kept) for kept in ((), ("x",)))
+    regions = regions_of(flow, levels_of(flow, {"product"}, set()), {"product"})
 
-    assert [region.outputs for region in together] == [("a", "b")]
-    assert [region.outputs for region in apart] == [("a",), ("b",)]
+    assert [(region.inputs, region.outputs) for region in regions] == [(("x",), ("a", "b"))]

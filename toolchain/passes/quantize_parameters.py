@@ -81,11 +81,11 @@ def quantize_parameters(graph: Graph, context: Context) -> Graph:
         layers = graph.layers_into(node)
         if not layers or layers[0].weight.dtype.kind == "i":
             continue
-        seen = functools.partial(observer.sums, node, quantized) if observer else None
         if isinstance(node, Spiking):
+            seen = functools.partial(observer.sums, node, quantized) if observer else None
             rounded = _population(graph, layers, node, context, seen)
         else:
-            rounded = _readout(graph, layers, node, context, seen)
+            rounded = _readout(graph, layers, node, context)
         quantized |= {part.name: part for part in rounded}
     return graph.swap(*quantized.values()) if quantized else graph
 
@@ -335,9 +335,11 @@ def _with_one_exponent(threshold: Ints, target: Target) -> Ints:
 
 
 def _readout(
-    graph: Graph, layers: Layers, output: Output, context: Context, seen: Observation | None
+    graph: Graph, layers: Layers, output: Output, context: Context
 ) -> tuple[Node, ...]:
-    scale = _readout_scale(graph, layers, context, seen)
+    target, limit = context.target, output_max(context.lowering, context.target)
+    filled = [_row_maxima(layer) / largest_weight(layer, target) for layer in layers]
+    scale = np.max([*filled, _proved_scale(graph, layers, limit)], axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     per_output = scale.reshape(-1, *(1 for _ in graph.shapes[layers[0].name][1:]))
     return (
@@ -351,24 +353,6 @@ def _readout(
         ),
         dataclasses.replace(output, scale=output.scale * per_output),
     )
-
-
-def _readout_scale(
-    graph: Graph, layers: Layers, context: Context, seen: Observation | None
-) -> Floats:
-    """Return units of the outputs per integer: proved to fit, or observed if far finer."""
-    target, limit = context.target, output_max(context.lowering, context.target)
-    filled = np.max([_row_maxima(layer) / largest_weight(layer, target) for layer in layers], 0)
-    try:
-        proved = np.maximum(filled, _proved_scale(graph, layers, limit))
-    except RangeError:
-        if seen is None:
-            raise
-        proved = np.full_like(filled, np.inf)
-    if seen is None or not _is_coarse(proved, filled):
-        return proved
-    observed = np.maximum(filled, _MARGIN * np.maximum(*seen()) / limit)
-    return observed if _is_coarse(proved, observed) else proved
 
 
 def _proved_scale(graph: Graph, layers: Layers, limit: int) -> Floats:
@@ -387,9 +371,3 @@ def _proved_scale(graph: Graph, layers: Layers, limit: int) -> Floats:
         )
     sums = [proved_sums(layer, *limits) for layer, limits in zip(layers, ranges, strict=True)]
     return np.asarray(np.maximum(*summed(sums)) / room)
-
-
-def _is_coarse(scale: Floats, finer: Floats) -> bool:
-    """Tell whether a scale loses more than one bit of the typical output's resolution."""
-    used = scale > 0
-    return bool(used.any()) and float(np.median(finer[used] / scale[used])) < 1 - _LOSS_MAX

@@ -335,19 +335,6 @@ def test_a_run_of_equal_weights_is_off_by_half_an_integer_in_all():
     assert np.abs(found["last"].weight - last / scale).max() < 1
 
 
-def test_a_readout_takes_observed_sums_where_proved_ones_are_far_off():
-    last = numbers(2, 4000, seed=1)
-    graph = lowered("temporal", numbers(4000, 2), levels=15, last=last)
-    few = Calibration(np.random.default_rng(0).uniform(size=(8, 2)) / 50)
-
-    proved = quantized(graph)
-    observed = quantized(graph, dataclasses.replace(CONTEXT, calibration=few))
-
-    assert np.all(observed.output.scale < proved.output.scale / 2)
-    sums = np.abs(run(observed, few.x) / observed.output.scale)
-    assert sums.max() <= TARGET.current_max
-
-
 def test_a_network_that_was_not_lowered_is_refused_by_name():
     graph = lowered("temporal", numbers(3, 2))
     graph = graph.swap(

@@ -52,7 +52,7 @@ class Batch:
     def _learn(self, node: onnx.NodeProto) -> None:
         self._changing.update(node.output)
         if is_function(node):  # ours, which are written for one sample and any batch
-            for name in node.output:
+            for name in self._single.types.keys() & set(node.output):
                 self._known.types[name] = _of_batch(self._single.types[name])
             return
         for name in node.input:

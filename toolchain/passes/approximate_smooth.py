@@ -40,7 +40,7 @@ def approximate_smooth(graph: Graph, context: Context) -> Graph:
     """Replace every `Smooth` that layers feed, directly or through a max-pool.
 
     Raises:
-        ConversionError: A function does not become a line on both sides.
+        ConversionError: A function does not become a line on both sides, or is a constant.
     """
     for node in graph.of_type(Smooth):
         if _layers_before(graph, node):
@@ -65,6 +65,12 @@ def _replaced(graph: Graph, node: Smooth, most: int) -> Graph:
             f"computes {node.curve}, which does not become a line on both sides",
             node=node.origin[-1] if node.origin else node.name,
             hint="train with an activation that does, such as Relu, Tanh or Gelu",
+        )
+    if not pieces.pieces:
+        raise ConversionError(
+            f"computes {node.curve}, which is {pieces.constant:.4g} whatever it is given",
+            node=node.origin[-1] if node.origin else node.name,
+            hint="put the constant in its place",
         )
     before = graph.pooled_sum(node)
     behind = graph.only_user(node.name)

@@ -1,6 +1,7 @@
 """Damaged models that once ended in a traceback are refused by the name of the node."""
 
 import ast
+from random import Random
 
 import numpy as np
 import onnx
@@ -15,6 +16,9 @@ from toolchain.frontend.testing import (
     small_integers,
     spiking_model,
 )
+from toolchain.fuzzing.networks import windows
+from toolchain.fuzzing.writer import Writer
+from toolchain.limits import DEFAULT
 
 
 def unchecked(text, *, opset=17, **weights):
@@ -254,3 +258,23 @@ def test_an_unused_function_that_calls_itself():
 
     with pytest.raises(ImportModelError, match="recursive"):
         import_proto(model)
+
+
+def test_a_function_behind_what_is_inconsistent_is_told(tmp_path):
+    model = windows(Writer(Random(0)))
+    graph = model.graph
+    graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    last = graph.node.pop()
+    read = last.input[0]
+    graph.node.add(name="stop", op_type="MatMul", input=[read, read], output=["bad"])
+    last.input[0] = "bad"
+    graph.node.append(last)
+    graph.node.add(name="other", op_type="Relu", input=[read], output=["end"])
+    graph.output.add().CopyFrom(graph.output[0])
+    graph.output[1].name = "end"
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path)
+
+    survey = survey_model(path, DEFAULT)
+
+    assert "stop" in survey.refused

@@ -138,6 +138,15 @@ def test_a_function_that_becomes_no_line_is_refused_by_name():
     assert error.value.problem == "computes x * x, which does not become a line on both sides"
 
 
+def test_a_function_that_is_a_constant_is_refused_by_name():
+    graph, _ = network(X.scaled(0.0, 2.0).then("exp"))
+
+    with pytest.raises(ConversionError, match=r"is 7\.389 whatever it is given") as error:
+        approximate_smooth(graph, context())
+
+    assert error.value.node == "act"
+
+
 def test_a_pool_before_a_function_that_falls_without_end_is_refused_by_name():
     graph, _ = network(X.plus(curve.swish()), pool="before")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -128,12 +128,17 @@ class Options:
 
 
 def compile_model(
-    options: Options, *, progress: Progress = lambda *_: None, dump: Dump = lambda _: None
+    options: Options,
+    *,
+    warnings: Sequence[str] = (),
+    progress: Progress = lambda *_: None,
+    dump: Dump = lambda _: None,
 ) -> Report:
     """Compile an ONNX model, verify the result and write it to the build folder.
 
     Args:
         options: What to do.
+        warnings: Sentences that the report begins with.
         progress: Told the stage, the samples done and the samples in all.
         dump: Given the text form that ``options.dump_after`` asks for.
 
@@ -143,7 +148,9 @@ def compile_model(
     Raises:
         CompileError: It cannot be compiled as asked. Nothing has been written.
     """
-    return _Compilation(options, progress, dump).run()
+    compilation = _Compilation(options, progress, dump)
+    compilation.warnings.extend(warnings)
+    return compilation.run()
 
 
 def compile_stages(options: Options, *, progress: Progress = lambda *_: None) -> Stages:

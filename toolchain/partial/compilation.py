@@ -17,6 +17,7 @@ from toolchain.build_folder import (
 )
 from toolchain.checking import check_model
 from toolchain.data import Samples, load_samples
+from toolchain.errors import CompileError
 from toolchain.limits import Deadline
 from toolchain.partial.boundary_samples import save_boundaries
 from toolchain.partial.calibration_samples import calibration_samples
@@ -66,8 +67,7 @@ def compile_partial(
         options.model, target=options.target, levels=levels, limits=options.limits
     )
     if found.compiles:
-        report = compile_model(options, progress=progress, dump=dump)
-        return dataclasses.replace(report, warnings=(WITHOUT_EFFECT, *report.warnings))
+        return compile_model(options, warnings=[WITHOUT_EFFECT], progress=progress, dump=dump)
     plan = plan_model(
         options.model,
         target=options.target,
@@ -154,7 +154,11 @@ class _Compilation:
         def progress(stage: str, done: int, total: int) -> None:
             self.progress(f"{name}: {stage}", done, total)
 
-        return compile_model(options, progress=progress, dump=self.dump)
+        try:
+            return compile_model(options, progress=progress, dump=self.dump)
+        except CompileError as error:
+            error.problem = f"in segment {name}, {error.problem}"
+            raise
 
     def _climb(
         self, manifest: Manifest, split: Chain, runs: Mapping[str, ChipRun], test: Samples

@@ -122,6 +122,10 @@ def _traffic(report: PartialReport) -> Iterator[str]:
         f"per sample: {report.bytes_to_chip:,} bytes to the chip and {report.bytes_to_host:,} "
         f"back, {both:,} in all"
     )
+    chips = [segment.chip for segment in report.segments if segment.chip is not None]
+    spikes = sum(chip.spikes_per_sample or 0 for chip in chips)
+    operations = sum(chip.synaptic_operations_per_sample or 0 for chip in chips)
+    yield f"counted per sample: {spikes:,.1f} spikes, {operations:,.1f} synaptic operations"
 
 
 def _builds(report: PartialReport) -> str:

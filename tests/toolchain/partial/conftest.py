@@ -81,8 +81,14 @@ WEIGHTS = {
     ),
     "attending": numbers(w1=(6, 8), w2=(8, 8), w3=(8, 8), w4=(8, 8), w5=(32, 9)),
 }
-TEXTS = {"normalized": NORMALIZED, "excited": EXCITED, "attending": ATTENDING}
-SHAPES = {"normalized": (2, 8, 8), "excited": (2, 8, 8), "attending": (4, 6)}
+WEIGHTS["dead"] = WEIGHTS["normalized"] | {"w2": -np.ones((4, 4, 3, 3), np.float32)}
+TEXTS = {
+    "dead": NORMALIZED,
+    "normalized": NORMALIZED,
+    "excited": EXCITED,
+    "attending": ATTENDING,
+}
+SHAPES = {"dead": (2, 8, 8), "normalized": (2, 8, 8), "excited": (2, 8, 8), "attending": (4, 6)}
 
 
 @pytest.fixture

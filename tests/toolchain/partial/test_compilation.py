@@ -11,7 +11,7 @@ import pytest
 
 from toolchain.calibration import session
 from toolchain.engine import ENGINES
-from toolchain.errors import InputDataError
+from toolchain.errors import ConversionError, InputDataError
 from toolchain.execution import load_program, run_build
 from toolchain.frontend.testing import text_model
 from toolchain.partial.compilation import WITHOUT_EFFECT, compile_partial
@@ -206,6 +206,8 @@ def test_a_model_that_compiles_is_compiled_as_ever(tmp_path, samples):
 
     assert isinstance(report, Report)
     assert report.warnings[0] == WITHOUT_EFFECT
+    written = json.loads((tmp_path / "build/report.json").read_text())
+    assert written["warnings"][0] == WITHOUT_EFFECT
     assert not (tmp_path / "build/partial.json").exists()
 
 
@@ -228,6 +230,15 @@ def test_a_build_is_whole_or_not_there(compiled, save, samples, tmp_path):
         compile_partial(options, progress=stop)
 
     assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_an_error_names_the_segment(compiled, tmp_path):
+    with pytest.raises(ConversionError) as error:
+        compiled("dead")
+
+    assert error.value.problem.startswith("in segment 3-chip, the layer is dead")
+    assert error.value.node == "relu2"
+    assert not (tmp_path / "build").exists()
 
 
 def test_a_build_that_was_changed_is_refused(compiled, tmp_path):

@@ -251,7 +251,9 @@ class _Build:
         try:
             return self._with_model(route, self._compiled_again(), made)
         except CompileError as error:
-            why = f"the model cannot be compiled again: {error.problem}"
+            model = str(self.options.model)
+            why = f"the model {model!r} cannot be compiled again: {error.problem}; --model says"
+            why += " where it is"
             return dataclasses.replace(route, absent=dict.fromkeys(_OF_THE_MODEL, why))
 
     def _holds(self, artifact: str) -> bool:

@@ -117,6 +117,46 @@ def test_every_node_has_a_verdict(checked):
     assert into["shape"] == "a constant"
 
 
+def test_an_average_is_folded_into_what_reads_it_and_not_into_itself(checked):
+    _, found = checked(
+        """net (float[N, 2, 4, 4] x) => (float[N, 3] y) {
+            [act] a = Relu (x)
+            [mean] b = GlobalAveragePool (a)
+            [flat] c = Flatten (b)
+            [square] s = Mul (c, c)
+            [root] r = Sqrt (s)
+            [dense] y = MatMul (r, w)
+        }""",
+        w=np.ones((2, 3), np.float32),
+    )
+
+    assert {n["name"]: n["into"] for n in found["nodes"]}["mean"] == "square"
+
+
+def test_a_node_that_is_only_measured_is_not_called_unread(checked):
+    code, found = checked(
+        """net (float[N, 4] x) => (float[N, 2, 2] y) {
+            [turned] t = Unsqueeze <axes = [1]> (x)
+            [shape] s = Shape (t)
+            [dense] a = MatMul (x, w)
+            [size] i = Slice <starts = [1], ends = [2], axes = [0]> (s)
+            [filled] z = Concat <axis = 0> (minus, i, two)
+            [out] y = Reshape (a, z)
+        }""",
+        opset=9,
+        w=np.ones((4, 2), np.float32),
+        minus=np.array([-1]),
+        two=np.array([2]),
+    )
+
+    (obstacle,) = found["obstacles"]
+    assert code == 4
+    assert (obstacle["node"], obstacle["problem"]) == (
+        "turned",
+        "Unsqueeze computes 't', of which only the shape is read",
+    )
+
+
 def test_what_the_host_does_to_the_sample_is_the_host_s(checked):
     _, found = checked(
         """net (uint8[N, 4] x) => (float[N, 3] y) {

@@ -236,7 +236,10 @@ def test_without_the_model_its_rungs_are_skipped_with_reason(verified, workplace
     assert [held["rung"] for held in skipped][:4] == [
         "onnxruntime", "imported", "converted", "lowered"
     ]  # fmt: skip
-    assert "there is no such file" in skipped[0]["why"]
+    assert skipped[0]["why"] == (
+        "the model 'net.onnx' cannot be compiled again: there is no such file; --model says "
+        "where it is"
+    )
     assert rung(found, "quantized")["agreement"] is None
     assert rung(found, "step")["status"] == "ok"
 

@@ -112,7 +112,8 @@ def _becomes(
     others = [node.name for node in holders if node not in own]
     if others:
         return "folded", others[0]
-    readers = [node.name for node in held if any(n.name in node.inputs for n in own)]
+    behind = [node for node in held if node not in own]
+    readers = [node.name for node in behind if any(n.name in node.inputs for n in own)]
     return "folded", readers[0] if readers else _LAYOUT
 
 

@@ -47,13 +47,19 @@ def ends_of(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Iterator
         nodes: Those that depend on the sample.
     """
     readers = count_readers(graph, nodes)
+    measured = {n for node in graph.node if node.op_type in SHAPE_OPERATORS for n in node.input}
     for node in nodes:
         if not any(readers[name] for name in node.output if name):
             outputs = ", ".join(map(repr, node.output)) or "nothing"
+            is_measured = not measured.isdisjoint(node.output)
             yield _refusal(
                 node,
-                f"computes {outputs}, which nothing reads",
-                "remove the node, with onnx.utils.extract_model for instance",
+                f"computes {outputs}, of which only the shape is read"
+                if is_measured
+                else f"computes {outputs}, which nothing reads",
+                "let the shape be a constant: simplify the model, with onnxsim for instance"
+                if is_measured
+                else "remove the node, with onnx.utils.extract_model for instance",
             )
     computed = {name for node in nodes for name in node.output}
     given = {value.name for value in graph.input}

@@ -14,9 +14,9 @@ _INTRODUCTION = """\
 
 <!-- Written by toolchain.ops.describe_operators(); a test compares the two. -->
 
-A model has one input and one output, and any branches between them
-([networks](networks.md)). Its first axis is the batch axis, of length 1 or dynamic; all others
-have a fixed length. Values are float16, float32 or float64; the input may be integers that the
+A model has inputs and outputs, one or several, and any branches between them
+([networks](networks.md)). Their first axis is the batch axis, of length 1 or dynamic; all
+others have a fixed length. Values are float16, float32 or float64; an input may be integers that the
 model casts to floats. Opset 7 and newer are read.
 
 What is not in this list is refused, by the name of the node. So is an attribute that an

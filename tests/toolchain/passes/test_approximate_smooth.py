@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from toolchain.errors import ConversionError
 from toolchain.ir import curve
-from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Relu
+from toolchain.ir.ann import Add, Conv, Dense, Input, MaxPool, Output, Relu
 from toolchain.ir.curve import X
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.reference import run
@@ -77,6 +79,21 @@ def test_outputs_change_by_no_more_than_the_stated_error_through_the_weights(
 
     off = np.abs(run(changed, x) - run(graph, x)).reshape(3, -1).max(axis=0)
     assert np.all(off <= fit_pieces(activation, pieces).error * weights + 1e-9)
+    assert not changed.of_type(Smooth)
+
+
+def test_only_one_layer_of_a_sum_is_shifted_to_where_pieces_start():
+    graph, weights = network(X.then("tanh"))
+    other = Conv(name="other", inputs=("x",), weight=np.ones((4, 4, 1, 1)))
+    total = Add(name="total", inputs=("conv", "other"))
+    act = dataclasses.replace(graph["act"], inputs=("total",))
+    graph = graph.insert_behind("conv", other, total).swap(act)
+    x = np.random.default_rng(0).normal(size=(3, 4, 6, 6))
+
+    changed = approximate_smooth(graph, context())
+
+    off = np.abs(run(changed, x) - run(graph, x)).reshape(3, -1).max(axis=0)
+    assert np.all(off <= fit_pieces(X.then("tanh"), 5).error * weights + 1e-9)
     assert not changed.of_type(Smooth)
 
 

@@ -190,6 +190,18 @@ def test_a_channel_that_is_never_active_takes_the_middle_threshold_or_weighs_no_
     np.testing.assert_allclose(converted["relu2"].unit, [threshold, 3, 4, 6, 4])
 
 
+def test_pieces_of_a_function_saturate_where_they_end_however_large_their_weights():
+    widths = np.array([0.25, 0.5, np.inf, 0.01])
+    graph = network()
+    relu = dataclasses.replace(graph["relu1"], maximum=widths.reshape(-1, 1, 1))
+    graph = graph.swap(relu)
+
+    unit = convert_to_spikes(graph, calibrated(graph))["relu1"].unit.ravel()
+
+    np.testing.assert_allclose(4 * unit[[0, 1, 3]], widths[[0, 1, 3]])
+    assert 4 * unit[2] > 1
+
+
 def test_a_threshold_stays_resolvable_for_the_weights_of_the_target():
     context = given_statistics([1e-9] * 5)
 

@@ -20,8 +20,9 @@ from toolchain.build_folder import (
     writing_build,
 )
 from toolchain.calibration import calibrate
+from toolchain.calibration_samples import calibration_samples
 from toolchain.conversion import METHODS
-from toolchain.data import Samples, load_samples, synthetic_samples
+from toolchain.data import Samples, load_samples
 from toolchain.engine import ENGINES, Program
 from toolchain.errors import EmitError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
@@ -69,8 +70,6 @@ OPTIONS_FILE = "options.json"
 EXACT, UNIFORM = "exact", "uniform"
 """Ways from many thresholds to one: ours, and the one of the LM-HT paper."""
 
-_CALIBRATION_MAX = 512
-_SYNTHETIC_COUNT = 32
 _RESIDUE_SAMPLES_MAX = 256
 
 
@@ -221,19 +220,14 @@ class _Compilation:
 
     def calibration_samples(self, model: ImportedModel) -> Samples:
         """Return the samples that thresholds are set on."""
-        path = self.options.calibration or self.options.model.with_name("calibration.npz")
-        if self.options.calibration is not None or path.exists():
-            samples = load_samples(
-                path, model.input_shape, input_parts(model.graph), labelled=None
-            )
-            if len(samples) > _CALIBRATION_MAX:
-                self.warnings.append(
-                    f"calibrated on the first {_CALIBRATION_MAX} of {len(samples)} samples"
-                )
-            y = None if samples.y is None else samples.y[:_CALIBRATION_MAX]
-            return Samples(samples.x[:_CALIBRATION_MAX], y)
-        self.has_samples = False
-        return synthetic_samples(model.input_shape, _SYNTHETIC_COUNT)
+        options, shape = self.options, model.input_shape
+        parts = input_parts(model.graph)
+        samples, warnings = calibration_samples(
+            options.calibration, options.model, shape, parts
+        )
+        self.warnings.extend(warnings)
+        self.has_samples = bool(samples.source)
+        return samples
 
     def stages(self, model: ImportedModel, samples: Samples, folder: Path | None) -> Stages:
         """Compile."""

@@ -10,17 +10,18 @@ from pathlib import Path
 from toolchain.build_folder import (
     REPORT,
     default_folder,
+    files_in,
     model_name,
     require_replaceable,
     write_json,
     writing_build,
 )
+from toolchain.calibration_samples import calibration_samples
 from toolchain.checking import check_model
 from toolchain.data import Samples, load_samples
 from toolchain.errors import CompileError
 from toolchain.limits import Deadline
 from toolchain.partial.boundary_samples import save_boundaries
-from toolchain.partial.calibration_samples import calibration_samples
 from toolchain.partial.chain import Chain, ChipRun, HostRun
 from toolchain.partial.findings import (
     ChipFindings,
@@ -38,6 +39,10 @@ from toolchain.report import Report, as_json
 WITHOUT_EFFECT = "--partial changes nothing: every node of the model compiles"
 """Warning where the ordinary compilation does it all."""
 
+_GUESSED = (
+    "thresholds are guesses: there are no calibration samples, so the network was "
+    "calibrated on random numbers; give real ones with --calibration"
+)
 _LEVELS = 15
 """Levels of which it is checked what compiles, where they are chosen later."""
 
@@ -98,8 +103,11 @@ class _Compilation:
 
     def run(self) -> PartialReport:
         """Compile, write and verify."""
-        calibration, warnings = calibration_samples(self.options, self._shape)
-        self.warnings.extend(warnings)
+        options = self.options
+        calibration, warnings = calibration_samples(
+            options.calibration, options.model, self._shape
+        )
+        self.warnings.extend(warnings if calibration.source else [_GUESSED])
         test = calibration
         if self.options.test is not None:
             test = load_samples(self.options.test, self._shape, labelled=True)
@@ -210,9 +218,7 @@ class _Compilation:
             assumptions=tuple(
                 dict.fromkeys(a for r in reports.values() for a in r.assumptions)
             ),
-            files=tuple(
-                sorted([REPORT, *(p.relative_to(folder).as_posix() for p in _files(folder))])
-            ),
+            files=tuple(sorted([REPORT, *files_in(folder)])),
         )
 
 
@@ -247,7 +253,3 @@ def _on_chip(report: Report) -> ChipFindings:
 
 def _bytes(crossings: list[Crossing], direction: str) -> int:
     return sum(c.bytes_per_sample for c in crossings if c.direction == direction)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]

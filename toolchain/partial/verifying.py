@@ -15,12 +15,12 @@ from toolchain.build_verification import (
     options_of,
     verify_build,
 )
+from toolchain.calibration_samples import calibration_samples
 from toolchain.data import Samples, load_samples
 from toolchain.engine import ENGINES
 from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.frontend.model_file import read_file
 from toolchain.partial.boundary_samples import save_boundaries
-from toolchain.partial.calibration_samples import calibration_samples
 from toolchain.partial.chain import Chain, HostRun
 from toolchain.partial.ladder import RUNGS, Ladder, climb
 from toolchain.partial.manifest import (
@@ -121,7 +121,7 @@ def _calibration(manifest: Manifest, folder: Path, progress: Progress) -> dict[s
     """Return the calibration samples of the segments; none if the model's are not at hand."""
     try:
         options = options_of(manifest.folder, None)
-        samples, _ = calibration_samples(options, manifest.shape)
+        samples, _ = calibration_samples(options.calibration, options.model, manifest.shape)
     except CompileError:
         return {}
     return _boundaries(manifest, samples, folder, progress)

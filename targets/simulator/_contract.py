@@ -50,6 +50,9 @@ def check_circuit(circuit: Circuit) -> None:
     for name in names:
         if names.count(name) > 1:
             raise VerifyError("the name is used twice in the circuit", node=name)
+    for node in circuit.nodes.values():
+        if not node.shape or min(node.shape) < 1:
+            raise VerifyError(f"has shape {node.shape}, and no neurons", node=node.name)
     for source in circuit.sources:
         for _, values in source.events:
             _require_shape(values, source.shape, "an event", source.name)
@@ -76,6 +79,7 @@ def _check_timetable(circuit: Circuit) -> None:
         if name not in populations:
             raise VerifyError("the timetable names no population", node=name)
     for name, window in circuit.windows.items():
+        _require_range(window.copies, range(1, _INT32_LIMIT), "copies", name)
         if populations[name].shape[0] % window.copies:
             raise VerifyError(
                 f"{populations[name].shape} is not made of {window.copies} copies", node=name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from toolchain.ir.ann import Padding, Pair
 from toolchain.ir.convolution import output_size
@@ -43,6 +44,24 @@ class Windows:
         """Padding with the overhang."""
         (top, bottom), (left, right) = self.padding
         return ((top, bottom + self.overhang[0]), (left, right + self.overhang[1]))
+
+
+def read_bias(call: Call, channels: int) -> dict[str, Any]:
+    """Return the bias of a convolution by its field's name; nothing if there is none.
+
+    Args:
+        call: Of the node.
+        channels: That it makes.
+    """
+    if not call.has(2):
+        return {}
+    bias = call.constant(2)
+    call.require(
+        bias.shape == (channels,),
+        f"has a bias of shape {bias.shape}; one number for each of {channels} channels is "
+        "needed",
+    )
+    return {"bias": bias.reshape(-1, 1, 1)}
 
 
 def read_windows(call: Call, shape: Shape, kernel: tuple[int, ...] | None = None) -> Windows:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from toolchain.ir.ann import Conv
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import as_planes
-from toolchain.ops._windows import read_windows
+from toolchain.ops._windows import read_bias, read_windows
 
 
 @IMPORTERS.register("Conv")
@@ -29,7 +27,6 @@ def import_conv(call: Call) -> Value:
             (a[0] + b[0], a[1] + b[1]) for a, b in zip(padding, pad.padding, strict=True)
         )
         padding = ((top, bottom), (left, right))
-    bias: dict[str, Any] = {"bias": call.constant(2).reshape(-1, 1, 1)} if call.has(2) else {}
     node = call.emit(
         Conv,
         source,
@@ -39,6 +36,6 @@ def import_conv(call: Call) -> Value:
         padding=padding,
         dilation=windows.dilation,
         groups=call.integer("group", 1),
-        **bias,
+        **read_bias(call, len(weight)),
     )
     return Value(node, call.output_shape)

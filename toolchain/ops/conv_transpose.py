@@ -18,6 +18,7 @@ from toolchain.ir.ann import Conv, Pair
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._branches import taken
 from toolchain.ops._call import as_planes
+from toolchain.ops._windows import read_bias
 
 
 @IMPORTERS.register("ConvTranspose")
@@ -54,7 +55,6 @@ def import_conv_transpose(call: Call) -> Value:
         f"has pads that remove more than the kernel adds: {padding}",
         "crop the output with a Slice instead",
     )
-    bias: dict[str, Any] = {"bias": call.constant(2).reshape(-1, 1, 1)} if call.has(2) else {}
     node = call.emit(
         Conv,
         source,
@@ -62,7 +62,7 @@ def import_conv_transpose(call: Call) -> Value:
         padding=(padding[0], padding[1]),
         dilation=dilation,
         groups=groups,
-        **bias,
+        **read_bias(call, groups * weight.shape[1]),
     )
     return Value(node, call.output_shape)
 

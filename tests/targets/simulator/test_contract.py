@@ -96,6 +96,7 @@ def test_a_population_without_a_window_cannot_be_counted(one_neuron):
         {"readouts": (Readout("in", 0),)},
         {"windows": {"in": Window(0, 1)}},
         {"windows": {"out": Window(0, 1, copies=2)}},
+        {"sources": (Source(name="in", shape=()),)},
         {"populations": ()},
         {"sources": (Source(name="in", shape=(2,)),)},
         {"sources": (Source(name="wire", shape=(1,)),)},
@@ -121,3 +122,12 @@ def test_events_of_another_shape_than_their_source_are_refused(one_neuron):
         simulate(replace(circuit, sources=(*circuit.sources, source)), inputs(1), 1)
 
     assert error.value.node == "gate"
+
+
+def test_windows_of_no_neurons_are_refused(one_neuron):
+    circuit = replace(one_neuron(), windows={"out": Window(0, 1, copies=0)})
+
+    with pytest.raises(RangeError, match="copies is 0") as error:
+        simulate(circuit, inputs(1), 1)
+
+    assert error.value.node == "out"

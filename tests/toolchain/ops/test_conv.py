@@ -152,3 +152,19 @@ def test_computed_weights_are_refused():
         "import at 'c': Conv has a constant as X; it must be the value that depends on the "
         "network's input\n  hint: swap the operands when exporting"
     )
+
+
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+def test_a_bias_for_another_number_of_channels_is_refused(operator):
+    with pytest.raises(UnsupportedOpError) as error:
+        import_text(
+            f"net (float[N, 2, 4, 4] x) => (float[N, 2, 4, 4] y) {{"
+            f"[op] y = {operator} (x, w, b) }}",
+            w=small_integers(2, 2, 1, 1),
+            b=small_integers(1),
+        )
+
+    assert error.value.node == "op"
+    assert error.value.problem == (
+        f"{operator} has a bias of shape (1,); one number for each of 2 channels is needed"
+    )

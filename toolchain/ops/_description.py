@@ -16,8 +16,8 @@ _INTRODUCTION = """\
 
 A model has inputs and outputs, one or several, and any branches between them
 ([networks](networks.md)). Their first axis is the batch axis, of length 1 or dynamic; all
-others have a fixed length. Values are float16, float32 or float64; an input may be integers that
-the model casts to floats. Opset 7 and newer are read.
+others have a fixed length. Values are float16, float32 or float64; an input may be integers
+that the model casts to floats. Opset 7 and newer are read.
 
 What is not in this list is refused, by the name of the node. So is an attribute that an
 importer does not know, and an operator in a version not listed. A *version* is the opset in

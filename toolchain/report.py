@@ -29,7 +29,8 @@ class Rung:
         agreement: Share of samples with the answer of the source network; `None` if skipped or
             if that was not run.
         max_abs_error: Largest difference of an output from the rung above it, in units of the
-            model's output; `None` for the first, for skipped rungs and where that was not run.
+            model's output; `None` for the first, for skipped rungs, where that was not run, and
+            where it is not finite.
         first_difference: Where an exact rung first differs: layer, neuron, sample (and time
             step); `None` if it does not.
         why: Reason for the status; empty if there is nothing to say.

@@ -44,7 +44,7 @@ def joined(sources, populations, synapses):
         sources=tuple(sources),
         populations=tuple(populations),
         synapses=tuple(synapses),
-        input=sources[0].name,
+        inputs=(sources[0].name,),
         period=TIME_STEPS,
         latency=TIME_STEPS,
     )

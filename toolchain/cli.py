@@ -151,7 +151,7 @@ def _parse_compile(words: list[str]) -> argparse.Namespace:
         "--test",
         type=Path,
         metavar="X.npz",
-        help="samples 'x' and labels 'y' that the stages are compared on",
+        help="samples 'x', labels 'y' if there are any, that stages are compared on",
     )
     add(
         "--levels",

@@ -81,7 +81,8 @@ class Options:
         model: ONNX file.
         target: Name of a target.
         calibration: npz file with ``x``; `None` takes ``calibration.npz`` beside the model.
-        test: npz file with ``x`` and ``y``; `None` verifies on the calibration samples.
+        test: npz file with ``x``, and ``y`` if there are labels; `None` verifies on the
+            calibration samples.
         levels: Largest spike count of a neuron in one window; `None` chooses (`tuning.levels`).
             Neurons that the model brings have their own, whatever is asked for.
         lowering: Name of a lowering; ``auto`` chooses (`tuning.lowering`).
@@ -205,7 +206,7 @@ class _Compilation:
         test = calibration
         if options.test is not None:
             test = load_samples(
-                options.test, model.input_shape, input_parts(model.graph), labelled=True
+                options.test, model.input_shape, input_parts(model.graph), labelled=None
             )
         with writing_build(self.folder) as aside:
             stages = self.stages(model, calibration, aside)

@@ -108,6 +108,16 @@ def test_rows_of_lowerings_have_both_periods(workplace):
         assert row["periods"]["pipelined"] < row["time_steps"]
 
 
+def test_samples_without_labels_are_compared_and_no_answer_is_called_right(workplace):
+    workplace.save_samples("test.npz", count=30, y=None)
+
+    report = workplace.compiled("net.onnx", "--test", "test.npz", "--format", "twin")
+
+    assert {rung["samples"] for rung in report["ladder"]} == {30}
+    assert {rung["metric"] for rung in report["ladder"]} == {None}
+    assert report["ladder"][1]["agreement"] == 1.0
+
+
 def test_levels_can_be_chosen_by_the_compiler(workplace):
     assert workplace.compiled("net.onnx", "--levels", "auto")["levels"] >= 1
 

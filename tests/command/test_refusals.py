@@ -141,12 +141,6 @@ def test_samples_that_are_not_finite_are_refused(workplace):
     assert "NaN" in workplace.refusal("net.onnx", "--test", "test.npz")
 
 
-def test_test_samples_without_labels_are_refused(workplace):
-    workplace.save_samples("test.npz", y=None)
-
-    assert "holds no array 'y'" in workplace.refusal("net.onnx", "--test", "test.npz")
-
-
 def test_labels_of_classes_that_the_model_has_not_are_refused(workplace):
     workplace.save_samples("test.npz", y=np.arange(40))
 

@@ -42,8 +42,8 @@ def parser() -> argparse.ArgumentParser:
         "--rungs",
         type=comma_separated,
         metavar="NAME,...",
-        help="rungs to run: onnxruntime, imported, converted, lowered, quantized, count, "
-        "step, or an engine that runs a written file (default: all)",
+        help="rungs to run: onnxruntime, imported, approximated, converted, lowered, "
+        "quantized, count, step, or an engine that runs a written file (default: all)",
     )
     add(
         "--tolerance",

@@ -110,7 +110,7 @@ class _Compilation:
         self.warnings.extend(warnings if calibration.source else [_GUESSED])
         test = calibration
         if self.options.test is not None:
-            test = load_samples(self.options.test, self._shape, labelled=True)
+            test = load_samples(self.options.test, self._shape, labelled=None)
         with writing_build(self.folder) as aside:
             manifest = write_manifest(self.plan, aside)
             split = manifest.chain(manifest.on_host)

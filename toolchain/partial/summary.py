@@ -67,7 +67,7 @@ def _head(report: PartialReport) -> Iterator[str]:
     chips = sum(segment.place == "chip" for segment in report.segments)
     yield f"{plain(report.model['name'])} for {report.target}, in segments"
     yield (
-        f"sha256 {report.model['sha256'][:12]}, {chips} segments on the chip, "
+        f"sha256 {report.model['sha256'][:12]}, {chips} {_segment(chips)} on the chip, "
         f"{len(report.segments) - chips} on the host"
     )
     yield (
@@ -130,7 +130,12 @@ def _traffic(report: PartialReport) -> Iterator[str]:
 
 def _builds(report: PartialReport) -> str:
     names = [segment.name for segment in report.segments if segment.chip is not None]
-    return f"segments/{', '.join(names)} are builds of their own"
+    own = "is a build of its own" if len(names) == 1 else "are builds of their own"
+    return f"segments/{', '.join(names)} {own}"
+
+
+def _segment(count: int) -> str:
+    return "segment" if count == 1 else "segments"
 
 
 def _verdict(report: PartialReport) -> str:

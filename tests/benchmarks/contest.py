@@ -76,8 +76,7 @@ def race(contenders: Iterable[Contender], effort: Effort) -> None:
     for _ in range(effort.rounds):
         for contender in contenders:
             number = calls[contender.name]
-            if number > 1:
-                contender.run()  # what the others have put out of the caches, ours included
+            contender.run()  # what the others have put out of the caches, ours included
             began, samples = time.process_time(), number * contender.samples
             contender.rates.append(samples / seconds(contender.run, number))
             contender.cpu_s.append((time.process_time() - began) / samples)

@@ -83,7 +83,7 @@ def test_every_contender_has_its_turn_in_every_round():
 
     race(contenders, Effort(rounds=3, turn_s=0))
 
-    assert turns == ["a", "a", "b", "b", *("a", "b") * 3]
+    assert turns == ["a", "a", "b", "b", *("a", "a", "b", "b") * 3]
     assert [len(one.rates) for one in contenders] == [3, 3]
 
 

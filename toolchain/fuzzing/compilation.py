@@ -36,6 +36,9 @@ each element allowed."""
 LEVELS = 3
 """Largest spike count of a neuron."""
 
+_ELEMENTS, _SECONDS = 2**18, 15.0
+"""Limits of what is compiled as a user does: memory has no bound there but this one."""
+
 _SAMPLES = 6
 _LOWERINGS = ("temporal", "spatial", "radix")
 _FORMATS = ("twin",)
@@ -105,7 +108,8 @@ def _options(model: Path, folder: Path, random: Random) -> Options:
         pieces=random.randint(2, 6),
         formats=_FORMATS,
         max_nodes=LIMITS.nodes,
-        max_elements=LIMITS.elements,
+        max_elements=_ELEMENTS,
+        max_seconds=_SECONDS,
     )
 
 

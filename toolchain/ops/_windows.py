@@ -93,7 +93,7 @@ def read_windows(call: Call, shape: Shape, kernel: tuple[int, ...] | None = None
         dilation=_pair(dilations, 1),
         padding=sides if len(sides) == 2 else ((0, 0), sides[0]),
     )
-    if call.integer("ceil_mode", 0):
+    if call.switch("ceil_mode", default=False):
         windows = _rounded_up(windows, as_planes(shape))
     _require_room(call, windows, as_planes(shape))
     return windows
@@ -159,7 +159,7 @@ def read_reduction(call: Call, value: Value) -> tuple[str, Pair, tuple[int, ...]
     rank = len(value.shape) + 1
     call.integer("noop_with_empty_axes", 0)
     axes = call.axes(1, rank) or tuple(range(rank))
-    call.integer("keepdims", 1)  # the inferred output shape says it
+    call.switch("keepdims", default=True)  # the inferred output shape says it
     call.require(
         0 not in axes and rank in (3, 4) and len(set(axes)) < rank - 1,
         f"reduces axes {sorted(axes)} of {rank}; spatial axes of (batch, C, H, W) or "

@@ -26,7 +26,7 @@ def import_average_pool(call: Call) -> Value:
     """
     value = call.value()
     windows = read_pool_windows(call, value.shape)
-    count_padding = bool(call.integer("count_include_pad", 0))
+    count_padding = call.switch("count_include_pad", default=False)
     shape = as_planes(value.shape)
     source, pad = call.builder.take_padding(call.plain(value, shape))
     inner = pad.padding if pad is not None else ((0, 0), (0, 0))

@@ -28,7 +28,7 @@ def import_gemm(call: Call) -> Value:
     )
     value = call.value()
     weight = call.constant(1)
-    if not call.integer("transB", 0):
+    if not call.switch("transB", default=False):
         weight = weight.T
     return _dense(call, value, _scaled(weight, call.number("alpha", 1.0)), _row(call))
 

@@ -44,7 +44,7 @@ def import_arg_max(call: Call) -> Value:
     value = call.host_value()
     axis = call.integer("axis", 0) % (len(value.shape) + 1)
     _refuse_batch_axis(call, axis)
-    keep = bool(call.integer("keepdims", 1))
+    keep = call.switch("keepdims", default=True)
     return call.on_host(value, "argmax", axis=axis - 1, keep_axis=keep)
 
 

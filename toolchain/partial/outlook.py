@@ -7,8 +7,10 @@ from pathlib import Path
 
 from toolchain.checking.verdicts import owner_of
 from toolchain.errors import CompileError
-from toolchain.limits import Limits
+from toolchain.limits import Deadline, Limits
 from toolchain.partial.planning import plan_model
+
+_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ def outlook_of(
 ) -> Outlook | None:
     """Return what would become of a model; `None` if it cannot be split, or is not worth it.
 
+    `None` as well where that takes longer to tell than `check` may.
+
     Args:
         path: Of the model.
         target: Name of a target.
@@ -43,8 +47,15 @@ def outlook_of(
         limits: On the size of the model.
         nodes: Names of the ONNX nodes, as the file has them.
     """
+    deadline = Deadline(_SECONDS)
     try:
-        plan = plan_model(path, target=target, levels=levels, limits=limits)
+        plan = plan_model(
+            path,
+            target=target,
+            levels=levels,
+            limits=limits,
+            check_time=lambda: deadline.check("the plan"),
+        )
     except CompileError:
         return None
     names = (name for segment in plan.of("host") for name in segment.nodes)

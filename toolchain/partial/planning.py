@@ -138,7 +138,7 @@ def plan_model(
         target: Name of the target.
         levels: Largest spike count of a neuron.
         limits: On the size of the model.
-        check_time: Called before each look at a part; may raise.
+        check_time: Called before each look at a part and each change of the plan; may raise.
 
     Raises:
         ImportModelError: It is no model that can be read, or it is inconsistent.
@@ -156,7 +156,7 @@ def plan_model(
     work = _work(file, values)
     checking = partial(check_model, target=target, levels=levels, limits=limits)
     judge = Judge(Extraction(file.source, values), checking, check_time)
-    planner = _Planner(flow, values, judge, work)
+    planner = _Planner(flow, values, judge, work, check_time)
     regions = planner.settled()
     if not regions:
         raise UnsupportedOpError(
@@ -174,9 +174,15 @@ def plan_model(
 
 class _Planner:
     def __init__(
-        self, flow: Flow, values: Values, judge: Judge, work: Mapping[str, int]
+        self,
+        flow: Flow,
+        values: Values,
+        judge: Judge,
+        work: Mapping[str, int],
+        check_time: Callable[[], None],
     ) -> None:
         self.flow, self.values, self.judge, self.work = flow, values, judge, work
+        self.check_time = check_time
         self.least = max(1, math.ceil(LEAST_SHARE * sum(work.values())))
         self.host: set[str] = set()
         self.first: set[str] = set()
@@ -184,6 +190,7 @@ class _Planner:
     def settled(self) -> Sequence[Region]:
         """Return regions that all compile and are worth it."""
         while True:
+            self.check_time()
             regions = regions_of(self.flow, self._levels, self.host)
             before = self._decided
             for look in (self._leave_ends, self._leave_unworthy, self._avoid_stopped):

@@ -135,3 +135,11 @@ def test_windows_in_padding_alone_are_refused():
         pool((1, 6, 6), "kernel_shape = [2, 2], pads = [2, 0, 0, 0]")
 
     assert error.value.node == "pool"
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_refused():
+    with pytest.raises(UnsupportedOpError) as error:
+        pool((1, 6, 6), "kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 2")
+
+    assert error.value.node == "pool"
+    assert error.value.problem == "MaxPool has ceil_mode=2; 0 or 1 is allowed"

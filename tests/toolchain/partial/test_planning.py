@@ -7,7 +7,7 @@ import onnx
 import onnx.helper
 import pytest
 
-from toolchain.errors import ImportModelError, UnsupportedOpError
+from toolchain.errors import ImportModelError, TimeLimitError, UnsupportedOpError
 from toolchain.frontend.testing import spiking_model
 from toolchain.limits import Limits
 from toolchain.partial.planning import plan_model
@@ -264,3 +264,11 @@ def test_networks_of_trained_neurons_are_not_split(tmp_path):
 
     with pytest.raises(UnsupportedOpError, match="a network of trained neurons, which is not"):
         plan_model(tmp_path / "net.onnx")
+
+
+def test_a_plan_that_takes_too_long_is_given_up(save):
+    def stop():
+        raise TimeLimitError("late")
+
+    with pytest.raises(TimeLimitError):
+        plan_model(save("normalized"), check_time=stop)

@@ -120,13 +120,18 @@ def _is_file(path: Path) -> bool:
 
 def _show_result(result: RunResult) -> None:
     tally = result.tally
-    show(f"engine {result.engine}: {tally.samples} samples in {result.seconds:.2f} s")
+    samples = _counted(tally.samples, "sample")
+    show(f"engine {result.engine}: {samples} in {result.seconds:.2f} s")
     if tally.metric is not None:
         show(f"right: {tally.metric:.2%}, {tally.right} of {tally.answers}")
     if tally.spikes is not None:
         show(f"spikes: {tally.spikes}")
     if tally.synaptic_operations is not None:
         show(f"synaptic operations: {tally.synaptic_operations}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _crew_of(arguments: argparse.Namespace) -> Workers | None:
@@ -164,7 +169,7 @@ def _trace(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     save_traces(arguments.trace, traces, selection, arguments.samples or ())
-    show(f"traced: {', '.join(selection.registers)} of {len(traces)} populations")
+    show(f"traced: {', '.join(selection.registers)} of {_counted(len(traces), 'population')}")
     show(f"written: {arguments.trace}")
     return DONE
 

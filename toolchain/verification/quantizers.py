@@ -8,6 +8,7 @@ the input, whose encoding it is; at the output, where the host rounds.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -37,9 +38,11 @@ def quantizers(graph: Graph) -> dict[str, str]:
 def steps_in(graph: Graph, name: str, value: npt.NDArray[Any]) -> Floats:
     """Return the steps of a quantizer, of the ONNX value ``(samples, *)`` that holds them."""
     rows = value.reshape(len(value), -1).astype(np.float64)
-    for step in (step for node in graph.outputs for step in node.tail):
-        if step.name == name:
-            return np.clip(value - float(step.tensor_zero), step.low, step.high)
+    for output in graph.outputs:
+        for step in (step for step in output.tail if step.name == name):
+            steps = np.clip(value - float(step.tensor_zero), step.low, step.high)
+            is_reduced = rows.shape[1] != math.prod(output.shape)  # by an argmax before it
+            return steps if is_reduced else steps.reshape(len(value), *output.shape)
     node = graph[name]
     if isinstance(node, Input) and node.encoding is not None:
         order, limits = node.order, node.encoding

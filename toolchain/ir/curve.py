@@ -13,9 +13,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def _sigmoid(x: Floats) -> Any:
+    from scipy.special import expit  # slow to import, and most networks have no curve
+
+    return expit(x)
+
+
+def _erf(x: Floats) -> Any:
+    from scipy.special import erf
+
+    return erf(x)
 
 
 def _softsign(x: Floats) -> Floats:
@@ -27,9 +38,9 @@ def _softplus(x: Floats) -> Floats:
 
 
 _ELEMENTARY: Mapping[str, Callable[..., Any]] = {
-    "sigmoid": special.expit,
+    "sigmoid": _sigmoid,
     "tanh": np.tanh,
-    "erf": special.erf,
+    "erf": _erf,
     "softplus": _softplus,
     "softsign": _softsign,
     "exp": np.exp,

@@ -104,12 +104,6 @@ class Call:
         """Return an attribute that is an integer."""
         return int(self._attribute(key, default, onnx.AttributeProto.INT))
 
-    def switch(self, key: str, *, default: bool) -> bool:
-        """Return an attribute that is 0 or 1; runtimes disagree about what others mean."""
-        value = self.integer(key, int(default))
-        self.require(value in (0, 1), f"has {key}={value}; 0 or 1 is allowed")
-        return bool(value)
-
     def number(self, key: str, default: float) -> float:
         """Return an attribute that is a number."""
         return float(self._attribute(key, default, onnx.AttributeProto.FLOAT))

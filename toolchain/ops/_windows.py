@@ -16,6 +16,7 @@ from toolchain.ir.convolution import output_size
 from toolchain.ir.node import Shape
 from toolchain.ops._call import Call, as_planes
 from toolchain.ops._layout import Value
+from toolchain.ops._switch import switch
 
 _LARGEST_PLANE = 2**27
 _AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
@@ -93,7 +94,7 @@ def read_windows(call: Call, shape: Shape, kernel: tuple[int, ...] | None = None
         dilation=_pair(dilations, 1),
         padding=sides if len(sides) == 2 else ((0, 0), sides[0]),
     )
-    if call.switch("ceil_mode", default=False):
+    if switch(call, "ceil_mode", default=False):
         windows = _rounded_up(windows, as_planes(shape))
     _require_room(call, windows, as_planes(shape))
     return windows
@@ -159,7 +160,7 @@ def read_reduction(call: Call, value: Value) -> tuple[str, Pair, tuple[int, ...]
     rank = len(value.shape) + 1
     call.integer("noop_with_empty_axes", 0)
     axes = call.axes(1, rank) or tuple(range(rank))
-    call.switch("keepdims", default=True)  # the inferred output shape says it
+    switch(call, "keepdims", default=True)  # the inferred output shape says it
     call.require(
         0 not in axes and rank in (3, 4) and len(set(axes)) < rank - 1,
         f"reduces axes {sorted(axes)} of {rank}; spatial axes of (batch, C, H, W) or "

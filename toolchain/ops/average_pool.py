@@ -11,6 +11,7 @@ from toolchain.ir.node import Shape
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import as_planes
 from toolchain.ops._layout import compressed
+from toolchain.ops._switch import switch
 from toolchain.ops._windows import Windows, read_pool_windows, read_reduction
 
 
@@ -26,7 +27,7 @@ def import_average_pool(call: Call) -> Value:
     """
     value = call.value()
     windows = read_pool_windows(call, value.shape)
-    count_padding = call.switch("count_include_pad", default=False)
+    count_padding = switch(call, "count_include_pad", default=False)
     shape = as_planes(value.shape)
     source, pad = call.builder.take_padding(call.plain(value, shape))
     inner = pad.padding if pad is not None else ((0, 0), (0, 0))

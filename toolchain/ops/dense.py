@@ -11,6 +11,7 @@ from toolchain.ir.ann import Conv, Dense
 from toolchain.ir.node import Array
 from toolchain.ops import IMPORTERS, Call, Value, versions
 from toolchain.ops._call import broadcasts
+from toolchain.ops._switch import switch
 
 
 @IMPORTERS.register("Gemm")
@@ -28,7 +29,7 @@ def import_gemm(call: Call) -> Value:
     )
     value = call.value()
     weight = call.constant(1)
-    if not call.switch("transB", default=False):
+    if not switch(call, "transB", default=False):
         weight = weight.T
     return _dense(call, value, _scaled(weight, call.number("alpha", 1.0)), _row(call))
 

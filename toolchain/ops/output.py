@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from toolchain.ops import IMPORTERS, Call, Value, versions
+from toolchain.ops._switch import switch
 
 
 @IMPORTERS.register("Softmax")
@@ -44,7 +45,7 @@ def import_arg_max(call: Call) -> Value:
     value = call.host_value()
     axis = call.integer("axis", 0) % (len(value.shape) + 1)
     _refuse_batch_axis(call, axis)
-    keep = call.switch("keepdims", default=True)
+    keep = switch(call, "keepdims", default=True)
     return call.on_host(value, "argmax", axis=axis - 1, keep_axis=keep)
 
 

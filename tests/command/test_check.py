@@ -133,6 +133,20 @@ def test_an_average_is_folded_into_what_reads_it_and_not_into_itself(checked):
     assert {n["name"]: n["into"] for n in found["nodes"]}["mean"] == "square"
 
 
+def test_what_keeps_a_model_from_being_split_is_said(workplace, capsys):
+    text = """net (float[N, 4] x, float[N, 4] z) => (float[N, 3] y) {
+        a = Mul (x, z)
+        y = MatMul (a, w)
+    }"""
+    workplace.save_model(text, w=np.ones((4, 3), np.float32))
+    capsys.readouterr()
+
+    assert main(["check", "net.onnx"]) == 4
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--partial is no way out: the network has 2 inputs; with --partial, one" in said
+
+
 def test_a_node_that_is_only_measured_is_not_called_unread(checked):
     code, found = checked(
         """net (float[N, 4] x) => (float[N, 2, 2] y) {

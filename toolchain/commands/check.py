@@ -76,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
             elements=arguments.max_elements,
         ),
     }
-    check, outlook = check_model(arguments.model, **asked), None
+    check = check_model(arguments.model, **asked)
+    outlook: Outlook | str = ""
     if not check.compiles:
         names = tuple(node.name for node in check.nodes)
         outlook = outlook_of(arguments.model, **asked, nodes=names)
@@ -91,19 +92,19 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE if check.compiles else STOPPED
 
 
-def _document(check: Check, outlook: Outlook | None) -> dict[str, Any]:
+def _document(check: Check, outlook: Outlook | str) -> dict[str, Any]:
     return {
         "compiles": check.compiles,
         "counts": check.counts,
         "share_of_nodes": check.share_of_nodes,
         "multiply_accumulates": check.multiply_accumulates,
         "share_of_multiply_accumulates": check.share_of_multiply_accumulates,
-        "partial": None if outlook is None else dataclasses.asdict(outlook),
+        "partial": None if isinstance(outlook, str) else dataclasses.asdict(outlook),
         **dataclasses.asdict(check),
     }
 
 
-def _page(check: Check, outlook: Outlook | None) -> RenderableType:
+def _page(check: Check, outlook: Outlook | str) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -145,7 +146,7 @@ def _nodes(check: Check) -> Table:
     return table
 
 
-def _foot(check: Check, outlook: Outlook | None) -> Iterator[str]:
+def _foot(check: Check, outlook: Outlook | str) -> Iterator[str]:
     if check.capacity is not None:
         yield from _capacity(check.capacity)
     yield from (f"note: {note}" for note in check.notes)
@@ -159,11 +160,16 @@ def _foot(check: Check, outlook: Outlook | None) -> Iterator[str]:
         where = f" at {', '.join(names[:_NAMED_MAX])}{more}" if names else ""
         yield f"stopped: {stage}{where}: {problem}"
         yield f"  fix: {fix}"
-        is_left = outlook is not None and all(outlook.runs(found.node) for found in alike)
+        is_left = not isinstance(outlook, str) and all(
+            outlook.runs(found.node) for found in alike
+        )
         if is_left and "--partial" not in fix:
             yield "  or: let the host run it, with --partial"
         yield f"  more: snn-compile explain {code}"
-    if outlook is not None:
+    if isinstance(outlook, str):
+        if outlook:
+            yield f"--partial is no way out: {outlook}"
+    else:
         yield (
             f"with --partial, the host runs {_counted(len(outlook.host), 'node')} and "
             f"{outlook.share_of_multiply_accumulates:.1%} of the multiply-accumulates stay on "

@@ -35,10 +35,10 @@ class Outlook:
 
 def outlook_of(
     path: Path, *, target: str, levels: int, limits: Limits, nodes: tuple[str, ...]
-) -> Outlook | None:
-    """Return what would become of a model; `None` if it cannot be split, or is not worth it.
+) -> Outlook | str:
+    """Return what would become of a model, or why it cannot be split or is not worth it.
 
-    `None` as well where that takes longer to tell than `check` may.
+    The reason may be that it takes longer to tell than `check` may.
 
     Args:
         path: Of the model.
@@ -56,8 +56,8 @@ def outlook_of(
             limits=limits,
             check_time=lambda: deadline.check("the plan"),
         )
-    except CompileError:
-        return None
+    except CompileError as error:
+        return error.problem
     names = (name for segment in plan.of("host") for name in segment.nodes)
     return Outlook(
         host=tuple(dict.fromkeys(owner_of(name, nodes) for name in names)),

@@ -32,7 +32,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from toolchain.ir.ann import MaxPool, Output
+from toolchain.ir.ann import MaxPool
+from toolchain.ir.arrival import input_waits
 from toolchain.ir.graph import Graph, Phase
 from toolchain.ir.node import Node
 from toolchain.ir.snn import (
@@ -62,26 +63,9 @@ def lower_neurons(graph: Graph, context: Context) -> Graph:
     neurons, pools = LOWERINGS[context.lowering]
     lowered = graph.with_nodes(_lowered(node, neurons, pools) for node in graph)
     banks = lowered.of_type(ThresholdBank)
-    if any(node.windows > 1 for node in banks) or _input_waits(graph):
+    if any(node.windows > 1 for node in banks) or input_waits(graph):
         return lowered.swap(*(dataclasses.replace(node, gathers=True) for node in banks))
     return lowered
-
-
-def _input_waits(graph: Graph) -> bool:
-    """Tell whether the input joins what other layers have made of it meanwhile.
-
-    Spikes can wait in relays; the input's graded values cannot.
-    """
-    is_late: dict[str, bool] = {}
-    for node in graph:
-        is_late[node.name] = isinstance(node, (MultiThreshold, MaxPool)) or any(
-            is_late[name] for name in node.inputs
-        )
-    return any(
-        len({is_late[layer.name] for layer in graph.layers_into(node)}) > 1
-        for node in graph
-        if isinstance(node, (MultiThreshold, Output))
-    )
 
 
 def _lowered(node: Node, neurons: type[Spiking], pools: type[MaxPool]) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolchain.ir.ann import MaxPool, Relu
+from toolchain.ir.arrival import input_waits
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.snn import LmHt
@@ -24,7 +25,8 @@ def choose_lowering(prepared: Graph, levels: int, target: Target) -> str:
     The radix lowering needs neuron programs that are not among the stock ones, so whoever wants
     it asks for it. It is chosen for quantized models with more than `_STEPS_MAX` levels only:
     their levels cannot be lowered, and the other two would take as many steps or copies, and
-    sums that no register holds.
+    sums that no register holds. Negative numbers of an input cannot wait there for what they
+    join, so such networks are ``temporal``.
 
     Networks of several windows need a memory in either lowering, so they are ``temporal``: it
     takes the fewest neurons.
@@ -36,7 +38,7 @@ def choose_lowering(prepared: Graph, levels: int, target: Target) -> str:
         target: The chip.
     """
     if any(node.high > _STEPS_MAX for node in prepared.of_type(Staircase)):
-        return "radix"
+        return "temporal" if _holds_negatives_back(prepared) else "radix"
     if any(node.windows > 1 for node in prepared.of_type(LmHt)):
         return "temporal"
     neurons = sum(
@@ -45,6 +47,11 @@ def choose_lowering(prepared: Graph, levels: int, target: Target) -> str:
         if isinstance(node, (*_ACTIVATIONS, MaxPool))
     )
     return "spatial" if neurons <= target.neurons.value else "temporal"
+
+
+def _holds_negatives_back(prepared: Graph) -> bool:
+    is_signed = any(node.encoding and node.encoding.low < 0 for node in prepared.inputs)
+    return is_signed and input_waits(prepared)
 
 
 def _copies(prepared: Graph, node: Node, levels: int) -> int:

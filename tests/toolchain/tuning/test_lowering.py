@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from toolchain.ir.ann import Dense, Input, Output, Relu
+from toolchain.ir.ann import Add, Dense, Encoding, Input, Output, Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.staircase import Staircase
 from toolchain.target import TARGETS, Limit
@@ -53,3 +53,22 @@ def test_copies_of_a_quantized_population_are_its_own_levels():
 
     assert choose_lowering(graph, 1, TARGETS["loihi2"]) == "spatial"
     assert choose_lowering(larger, 1, TARGETS["loihi2"]) == "temporal"
+
+
+@pytest.mark.parametrize(("low", "lowering"), [(0, "radix"), (-127, "temporal")])
+def test_negative_numbers_that_would_have_to_wait_are_summed_over_time(low, lowering):
+    entry = Input(name="x", shape=(3,), source_shape=(3,), encoding=Encoding(1.0, low, 127))
+    graph = Graph(
+        "net",
+        (
+            entry,
+            Dense(name="d", inputs=("x",), weight=np.ones((3, 3))),
+            Staircase(name="s", inputs=("d",), low=0, high=255),
+            Dense(name="e", inputs=("s",), weight=np.ones((2, 3))),
+            Dense(name="f", inputs=("x",), weight=np.ones((2, 3))),
+            Add(name="a", inputs=("e", "f")),
+            Output(name="y", inputs=("a",), shape=(2,)),
+        ),
+    )
+
+    assert choose_lowering(graph, 15, TARGETS["loihi2"]) == lowering

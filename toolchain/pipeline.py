@@ -28,6 +28,7 @@ from toolchain.errors import EmitError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend import ImportedModel, import_model
 from toolchain.ir.archive import save_archive
+from toolchain.ir.clipping import warn_of_clipping
 from toolchain.ir.ends import decode_sums, encode_samples, input_parts
 from toolchain.ir.features import features_of
 from toolchain.ir.graph import Graph, Phase
@@ -210,6 +211,8 @@ class _Compilation:
             )
         with writing_build(self.folder) as aside:
             stages = self.stages(model, calibration, aside)
+            if options.test is not None:
+                self.warnings.extend(warn_of_clipping(stages.program.graph, test.x))
             refused = self._write(stages.program, aside)
             formats = tuple(name for name in self.formats if name not in refused)
             found = climb(route_of(stages, formats, refused), test, self.progress)
@@ -221,10 +224,9 @@ class _Compilation:
 
     def calibration_samples(self, model: ImportedModel) -> Samples:
         """Return the samples that thresholds are set on."""
-        options, shape = self.options, model.input_shape
-        parts = input_parts(model.graph)
+        options, parts = self.options, input_parts(model.graph)
         samples, warnings = calibration_samples(
-            options.calibration, options.model, shape, parts
+            options.calibration, options.model, model.input_shape, parts
         )
         self.warnings.extend(warnings)
         self.has_samples = bool(samples.source)
@@ -339,11 +341,9 @@ class _Compilation:
         return dataclasses.asdict(uniform_residue(prepared, x[:_RESIDUE_SAMPLES_MAX]))
 
     def _report(self, stages: Stages, found: Climb, folder: Path, x: Array) -> Report:
-        program, model = stages.program, stages.model
-        graph, circuit = program.graph, program.circuit
-        named = model_name(self.options.model)
+        graph, circuit = stages.program.graph, stages.program.circuit
         return Report(
-            model={"name": named, "sha256": model.sha256},
+            model={"name": model_name(self.options.model), "sha256": stages.model.sha256},
             target=self.target.name,
             lowering=stages.lowering,
             method=origin_of(stages.prepared) or self.options.method,
@@ -366,7 +366,7 @@ class _Compilation:
             saturations=found.saturations,
             reparameterization=self._residue(stages.prepared, x),
             ladder=found.rungs,
-            layers=report_layers(stages.prepared, program, x),
+            layers=report_layers(stages.prepared, stages.program, x),
             lowerings=compare_lowerings(
                 graph, stages.lowering, self.target, x, self.options.schedule
             ),

@@ -81,6 +81,19 @@ def test_a_build_in_segments_runs(built):
     assert np.load(built.path / "y.npz")["y"].shape == (40, 20)
 
 
+def test_samples_beyond_the_encoding_of_a_segment_are_warned_of(place):
+    with np.load("test.npz") as held:
+        place.save_samples("pixels.npz", shape=(20,), x=held["x"] * 255)
+    words = ["--partial", "--test", "pixels.npz", "--format", "twin"]
+
+    (told,) = place.compiled("net.onnx", *words)["warnings"]
+    assert main(["run", "build", "--input", "pixels.npz"]) == 0
+
+    assert told.startswith("1-chip: ")
+    assert "of the values of input 'x' are clipped" in told
+    assert "of the values of input 'x' are clipped" in place.capsys.readouterr().err
+
+
 def test_a_segment_runs_by_itself(built):
     assert main(["run", "build/segments/1-chip", "--input", "test.npz"]) == 0
 

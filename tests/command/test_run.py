@@ -48,6 +48,32 @@ def test_all_engines_give_the_same_outputs(workplace):
         np.testing.assert_array_equal(count["y"], step["y"])
 
 
+def test_a_run_warns_of_samples_beyond_the_encoding(workplace, capsys):
+    workplace.compiled("net.onnx")
+    with np.load("test.npz") as held:
+        workplace.save_samples("pixels.npz", x=held["x"] * 255)
+    capsys.readouterr()
+
+    assert main(["run", "build", "--input", "test.npz"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["run", "build", "--input", "pixels.npz"]) == 0
+
+    warning = capsys.readouterr().err
+    assert "of the values of input 'x' are clipped: they lie outside 0 to " in warning
+    assert warning.startswith("warning: ")
+
+
+def test_a_compilation_warns_of_test_samples_beyond_the_encoding(workplace):
+    with np.load("test.npz") as held:
+        workplace.save_samples("pixels.npz", x=held["x"] * 255)
+
+    told = workplace.compiled("net.onnx", "--test", "pixels.npz")["warnings"]
+
+    assert [sentence for sentence in told if "input 'x' are clipped" in sentence] == told
+    assert len(told) == 1
+    assert workplace.compiled("net.onnx", "--test", "test.npz")["warnings"] == []
+
+
 def test_a_run_without_labels_tells_no_share(workplace, capsys):
     workplace.compiled("net.onnx")
     workplace.save_samples("unlabelled.npz", y=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _show_result(result: RunResult) -> None:
+    from toolchain.ir.clipping import describe_clipping
+
     tally = result.tally
     samples = _counted(tally.samples, "sample")
     show(f"engine {result.engine}: {samples} in {result.seconds:.2f} s")
@@ -128,6 +131,8 @@ def _show_result(result: RunResult) -> None:
         show(f"spikes: {tally.spikes}")
     if tally.synaptic_operations is not None:
         show(f"synaptic operations: {tally.synaptic_operations}")
+    for sentence in describe_clipping(tally.clippings):
+        show(f"warning: {sentence}", sys.stderr)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -6,7 +6,7 @@ can change a sum; and each sample is run by itself, so its outputs do not depend
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from toolchain.data import Samples
 from toolchain.engine import ENGINES, Execution, Program
 from toolchain.errors import InputDataError, MissingDependencyError
+from toolchain.ir.clipping import Clipping, count_clipped, summed
 from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.metrics import count_right, heads_of
 
@@ -31,6 +32,7 @@ class Tally:
         synaptic_operations: Spikes times the weights they met, likewise.
         graded_operations: Those of them that graded spikes caused, likewise.
         saturations: Times a register left its range.
+        clippings: Values that the encoding of an input clipped, for each input.
     """
 
     samples: int
@@ -40,6 +42,7 @@ class Tally:
     synaptic_operations: int | None = None
     graded_operations: int | None = None
     saturations: int = 0
+    clippings: tuple[Clipping, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         """Return the tally of both."""
@@ -51,6 +54,7 @@ class Tally:
             synaptic_operations=_sum(self.synaptic_operations, other.synaptic_operations),
             graded_operations=_sum(self.graded_operations, other.graded_operations),
             saturations=self.saturations + other.saturations,
+            clippings=summed((*self.clippings, *other.clippings)),
         )
 
     @property
@@ -99,7 +103,8 @@ def run_piece(program: Program, engine: str, samples: Samples) -> PieceResult:
             right, answers = count_right(y, samples.y, heads_of(graph))
         except InputDataError as error:
             raise InputDataError(error.problem, node=samples.source, hint=error.hint) from None
-    return PieceResult(y, _tally(executions, len(samples), answers, right))
+    tally = _tally(executions, len(samples), answers, right)
+    return PieceResult(y, replace(tally, clippings=count_clipped(graph, samples.x)))
 
 
 def require_engine(name: str) -> None:

@@ -187,13 +187,17 @@ def encode(node: Input, x: npt.NDArray[np.generic]) -> Floats:
         node: The input.
         x: Samples, or windows of them, ``(samples, ...)``, with all inputs of the model.
     """
-    end = node.offset + math.prod(node.source_shape)
-    own = np.asarray(x, np.float64).reshape(len(x), -1)[:, node.offset : end]
-    y = gather(own, node.order)
+    y = np.asarray(entering(node, x), np.float64)
     if node.encoding is not None:
         code = node.encoding
         y = np.clip(np.rint(y / code.scale), code.low, code.high)
     return y.reshape(len(x), *node.shape)
+
+
+def entering(node: Input, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what an input reads of samples, ``(samples, N)`` in its order, not yet encoded."""
+    end = node.offset + math.prod(node.source_shape)
+    return gather(x.reshape(len(x), -1)[:, node.offset : end], node.order)
 
 
 def decode(node: Output, x: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from toolchain.build_folder import (
@@ -20,6 +20,7 @@ from toolchain.calibration_samples import calibration_samples
 from toolchain.checking import check_model
 from toolchain.data import Samples, load_samples
 from toolchain.errors import CompileError
+from toolchain.ir.clipping import describe_clipping
 from toolchain.limits import Deadline
 from toolchain.partial.boundary_samples import save_boundaries
 from toolchain.partial.chain import Chain, ChipRun, HostRun
@@ -117,6 +118,8 @@ class _Compilation:
             reports = self._compile_segments(manifest, split, calibration)
             runs = {part.name: manifest.on_chip(part, "count") for part in manifest.chips}
             found = self._climb(manifest, split, runs, test)
+            if options.test is not None:
+                self.warnings.extend(_clipped(runs))
             write_json(aside / OPTIONS_FILE, dataclasses.asdict(self.options))
             report = self._report(reports, runs, found, aside)
             write_json(aside / REPORT, as_json(report))
@@ -220,6 +223,14 @@ class _Compilation:
             ),
             files=tuple(sorted([REPORT, *files_in(folder)])),
         )
+
+
+def _clipped(runs: Mapping[str, ChipRun]) -> Iterator[str]:
+    """Yield warnings of what segments read that lies beyond what they were calibrated on."""
+    for name, run in runs.items():
+        if run.tally is not None:
+            for sentence in describe_clipping(run.tally.clippings):
+                yield f"{name}: {sentence}"
 
 
 def _segment(plan: Plan, segment: Segment, report: Report | None) -> SegmentFindings:

@@ -94,6 +94,39 @@ def test_samples_beyond_the_encoding_of_a_segment_are_warned_of(place):
     assert "of the values of input 'x' are clipped" in place.capsys.readouterr().err
 
 
+def test_several_inputs_and_outputs_go_in_and_out_by_name(workplace):
+    text = """
+    net (float[N, 20] left, float[N, 20] right) => (float[N, 20] sum, float[N, 20] last) {
+        [first] a = Gemm(left, w)
+        [second] b = Gemm(right, w)
+        [sum] sum = Add(a, b)
+        [norm] n = LayerNormalization(sum, scale)
+        [last] last = Gemm(n, w)
+    }
+    """
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(20, 20)).astype(np.float32)
+    workplace.save_model(text, w=weight, scale=np.ones(20, np.float32))
+    given = {name: random.random((9, 20), dtype=np.float32) for name in ("left", "right")}
+    np.savez(workplace.path / "both.npz", **given)
+    words = ["--calibration", "both.npz", "--test", "both.npz", "--format", "twin", "--quiet"]
+
+    codes = [
+        main(["net.onnx", "--partial", *words, "--output", "build"]),
+        main(["run", "build", "--input", "both.npz", "--output", "y.npz"]),
+        main(["verify", "build", "--data", "both.npz"]),
+    ]
+
+    assert codes == [0, 0, 0]
+    wanted = (given["left"] + given["right"]) @ weight
+    with np.load(workplace.path / "y.npz") as outputs:
+        assert outputs.files == ["sum", "last"]
+        assert np.abs(outputs["sum"] - wanted).max() < 0.05 * np.abs(wanted).max()
+    workplace.save_samples("flat.npz", shape=(40,))
+    problem = workplace.refusal("run", "build", "--input", "flat.npz")
+    assert "holds no array 'left'; it holds 'x'" in problem
+
+
 def test_a_segment_runs_by_itself(built):
     assert main(["run", "build/segments/1-chip", "--input", "test.npz"]) == 0
 

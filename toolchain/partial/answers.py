@@ -1,4 +1,4 @@
-"""What the last node of a model makes of its outputs, on which it depends what an answer is."""
+"""What the last node before an output makes of it, on which it depends what an answer is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from toolchain.partial.extraction import Extraction
 from toolchain.partial.regions import Region
 
 
-def tail_of(flow: Flow, extraction: Extraction) -> tuple[HostOp, ...]:
-    """Return what the frontend finds in the last node, taken as a model of its own."""
-    last = flow.makers[flow.outputs[0]]
+def tail_of(flow: Flow, extraction: Extraction, output: str) -> tuple[HostOp, ...]:
+    """Return what the frontend finds in the node that makes an output, taken as a model."""
+    if output not in flow.makers:
+        return ()
+    last = flow.makers[output]
     try:
-        part = extraction.part(Region((last,), last.reads, last.makes))
+        part = extraction.part(Region((last,), last.reads, (output,)))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "last.onnx"
             onnx.save(part, path)

@@ -13,10 +13,11 @@ import onnxruntime
 from toolchain.calibration import session
 from toolchain.data import Samples
 from toolchain.engine import Program
-from toolchain.errors import ImportModelError
+from toolchain.errors import ImportModelError, InputDataError
 from toolchain.evaluation.piece_result import Tally, run_piece
 from toolchain.ir.node import Shape
 from toolchain.ir.packing import pack, unpack
+from toolchain.metrics import Head
 
 Array: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = Mapping[str, Array]
@@ -109,34 +110,75 @@ class ChipRun:
         }
 
 
+@dataclass(frozen=True)
+class Source:
+    """An input of the model.
+
+    Attributes:
+        name: Of the ONNX value.
+        dtype: Its element type.
+        shape: Of one sample.
+    """
+
+    name: str
+    dtype: str
+    shape: Shape
+
+
 @dataclass(frozen=True, eq=False)
 class Chain:
     """Segments in an order in which they can run.
 
     Attributes:
-        sample: Name of the model's input.
-        dtype: Element type of the model's input.
+        sources: The inputs of the model, of which a sample consists.
         runs: The segments.
         is_one_by_one: Whether all of them take one sample at a time.
     """
 
-    sample: str
-    dtype: str
+    sources: tuple[Source, ...]
     runs: tuple[Run, ...]
     is_one_by_one: bool
 
     def values(self, x: Array, wanted: Sequence[str]) -> dict[str, Array]:
-        """Return values ``(samples, ...)`` for a few samples ``(samples, ...)``."""
-        given = x.astype(self.dtype)
-        pieces = np.split(given, len(given)) if self.is_one_by_one else [given]
+        """Return values ``(samples, ...)`` for a few samples, packed if of several inputs."""
+        pieces = np.split(x, len(x)) if self.is_one_by_one else [x]
         parts = [self._values(piece, wanted) for piece in pieces]
         return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
+    def answers(self, x: Array, heads: Mapping[str, Head]) -> Array:
+        """Return the outputs of the model for a few samples, see `packed`."""
+        return packed(self.values(x, list(heads)), heads)
+
     def _values(self, x: Array, wanted: Sequence[str]) -> dict[str, Array]:
-        held = {self.sample: x}
+        parts = unpack(x, [source.shape for source in self.sources])
+        held = {
+            source.name: part.astype(source.dtype)
+            for source, part in zip(self.sources, parts, strict=True)
+        }
         for run in self.runs:
             held.update(run(held))
         return {name: held[name] for name in wanted}
+
+
+def packed(values: Values, heads: Mapping[str, Head]) -> Array:
+    """Return the outputs of a model as one array ``(samples, *shape)``; several are packed.
+
+    Args:
+        values: Among them the outputs.
+        heads: The outputs, by name.
+
+    Raises:
+        InputDataError: One has another shape than the model says.
+    """
+    for name, head in heads.items():
+        found = values[name].shape[1:]
+        if found != head.shape:
+            raise InputDataError(
+                f"has shape {found} in each sample; the model says {head.shape}",
+                node=name,
+                hint="compile the network again",
+            )
+    return pack([values[name] for name in heads])
 
 
 def pieces_of(x: Array, shapes: Iterable[Shape]) -> Iterator[slice]:

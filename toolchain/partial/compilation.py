@@ -31,7 +31,13 @@ from toolchain.partial.findings import (
     SegmentFindings,
 )
 from toolchain.partial.ladder import Climb, Ladder, climb
-from toolchain.partial.manifest import Manifest, build_folder, model_file, write_manifest
+from toolchain.partial.manifest import (
+    Manifest,
+    build_folder,
+    manifest_of,
+    model_file,
+    write_manifest,
+)
 from toolchain.partial.planning import Plan, Segment, plan_model
 from toolchain.partial.traffic import crossings_of
 from toolchain.pipeline import OPTIONS_FILE, Dump, Options, Progress, compile_model
@@ -94,7 +100,7 @@ class _Compilation:
         self.warnings: list[str] = []
         if plan.unused:
             self.warnings.append(
-                f"left out, because the output does not depend on it: {', '.join(plan.unused)}"
+                f"left out, because no output depends on it: {', '.join(plan.unused)}"
             )
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -105,13 +111,14 @@ class _Compilation:
     def run(self) -> PartialReport:
         """Compile, write and verify."""
         options = self.options
+        ends = manifest_of(self.plan, self.folder)
         calibration, warnings = calibration_samples(
-            options.calibration, options.model, self._shape
+            options.calibration, options.model, ends.shape, ends.input_parts
         )
         self.warnings.extend(warnings if calibration.source else [_GUESSED])
         test = calibration
-        if self.options.test is not None:
-            test = load_samples(self.options.test, self._shape, labelled=None)
+        if options.test is not None:
+            test = load_samples(options.test, ends.shape, ends.input_parts, labelled=None)
         with writing_build(self.folder) as aside:
             manifest = write_manifest(self.plan, aside)
             split = manifest.chain(manifest.on_host)
@@ -124,10 +131,6 @@ class _Compilation:
             report = self._report(reports, runs, found, aside)
             write_json(aside / REPORT, as_json(report))
         return report
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        return self.plan.values.shape(self.plan.values.sample) or ()
 
     def _compile_segments(
         self, manifest: Manifest, split: Chain, samples: Samples
@@ -177,7 +180,7 @@ class _Compilation:
         source = HostRun(
             str(self.options.model),
             self.plan.file.source.SerializeToString(),
-            [manifest.output],
+            list(manifest.heads),
         )
         ladder = Ladder(
             source=dataclasses.replace(split, runs=(source,)),
@@ -185,7 +188,6 @@ class _Compilation:
             chain=manifest.chain(lambda part: runs[part.name]),
             chips=[(runs[part.name], part.outputs) for part in manifest.chips],
             shapes=manifest.shapes,
-            output=manifest.output,
             heads=manifest.heads,
         )
         return climb(ladder, test, lambda done: self.progress("chain", done, len(test)))

@@ -33,10 +33,10 @@ class Step:
 
 
 class Flow:
-    """The way from the sample to the output.
+    """The way from the sample to the outputs.
 
     Attributes:
-        sample: Name of the input.
+        samples: Names of the inputs.
         outputs: Names of the outputs.
         dependent: Names of all nodes that depend on the sample.
         steps: Those of them that the outputs depend on, in the order they run.
@@ -44,17 +44,17 @@ class Flow:
         readers: By value, the steps that read it.
     """
 
-    sample: str
+    samples: tuple[str, ...]
     outputs: tuple[str, ...]
     dependent: frozenset[str]
     steps: tuple[Step, ...]
     makers: Mapping[str, Step]
     readers: Mapping[str, Sequence[Step]]
 
-    def __init__(self, graph: onnx.GraphProto, sample: str) -> None:
-        self.sample = sample
+    def __init__(self, graph: onnx.GraphProto, samples: Sequence[str]) -> None:
+        self.samples = tuple(samples)
         self.outputs = tuple(value.name for value in graph.output)
-        computed = {sample}
+        computed = set(samples)
         found: list[tuple[int, onnx.NodeProto, tuple[str, ...]]] = []
         for place, node in enumerate(graph.node):
             reads = tuple(name for name in reads_of(node) if name in computed)

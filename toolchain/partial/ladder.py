@@ -12,7 +12,7 @@ import numpy.typing as npt
 from toolchain.data import Samples
 from toolchain.ir.node import Shape
 from toolchain.metrics import Head
-from toolchain.partial.chain import Chain, Run, pieces_of
+from toolchain.partial.chain import Chain, Run, packed, pieces_of
 from toolchain.report import Rung
 from toolchain.verification.ladder import IMPORT_TOLERANCE
 from toolchain.verification.rung_tally import RungTally
@@ -69,10 +69,8 @@ class Ladder:
         split: Its segments, all on the host.
         chain: Its segments where they belong.
         chips: What runs those of the chip, with what each makes for others.
-        shapes: Of one sample of each value that segments of the chip read or make, and of the
-            output.
-        output: Name of the output.
-        heads: The output, for the answers.
+        shapes: Of one sample of each value that segments of the chip read or make.
+        heads: The outputs, by name.
         tolerance: Largest error of the segments, relative to the largest output.
     """
 
@@ -81,8 +79,7 @@ class Ladder:
     chain: Chain
     chips: Sequence[tuple[Run, Sequence[str]]]
     shapes: Mapping[str, Shape]
-    output: str
-    heads: tuple[Head, ...] = ()
+    heads: Mapping[str, Head]
     tolerance: float = IMPORT_TOLERANCE
 
 
@@ -109,15 +106,17 @@ def climb(ladder: Ladder, samples: Samples, done: Callable[[int], None]) -> Clim
     """
     tolerance = ladder.tolerance
     promises = ("reference", f"within {tolerance:g}", "lossy by design")
+    heads = tuple(ladder.heads.values())
     tallies = {
-        name: RungTally(name, promise, ladder.heads, tolerance if name == "split" else None)
+        name: RungTally(name, promise, heads, tolerance if name == "split" else None)
         for name, promise in zip(RUNGS, promises, strict=True)
     }
     if ladder.source is None:
         tallies["onnxruntime"].why = "the source model is not at hand"
     errors = {name: Errors() for _, names in ladder.chips for name in names}
-    wanted = list(ladder.shapes)
-    for piece in pieces_of(samples.x, ladder.shapes.values()):
+    shapes = {**ladder.shapes, **{name: head.shape for name, head in ladder.heads.items()}}
+    wanted = list(shapes)
+    for piece in pieces_of(samples.x, shapes.values()):
         x = samples.x[piece]
         y = None if samples.y is None else samples.y[piece]
         true, found = ladder.split.values(x, wanted), ladder.chain.values(x, wanted)
@@ -128,14 +127,10 @@ def climb(ladder: Ladder, samples: Samples, done: Callable[[int], None]) -> Clim
                 errors[name].cumulative.add(found[name], true[name])
         source = None
         if ladder.source is not None:
-            source = _output(ladder.source.values(x, [ladder.output]), ladder.output)
+            source = ladder.source.answers(x, ladder.heads).astype(np.float64)
             tallies["onnxruntime"].add(source, source, source, y)
-        split, chain = (_output(values, ladder.output) for values in (true, found))
+        split, chain = (packed(v, ladder.heads).astype(np.float64) for v in (true, found))
         tallies["split"].add(split, source, source, y)
         tallies["chain"].add(chain, split, split if source is None else source, y)
         done(piece.stop)
     return Climb(tuple(tally.finish() for tally in tallies.values()), errors)
-
-
-def _output(values: Mapping[str, Array], name: str) -> npt.NDArray[np.float64]:
-    return values[name].astype(np.float64)

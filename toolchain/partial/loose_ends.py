@@ -3,7 +3,7 @@
 They have no multiply-accumulates, and without them fewer values go between host and chip: a
 pool at the beginning, a sum of two inputs. At the beginning, as many values are reason enough
 where neurons would have to stand for the step, which would round what has just been rounded.
-What the model does to its own input stays: it is part of how samples are encoded.
+What the model does to its own inputs stays: it is part of how samples are encoded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def loose_ends(
         for step in candidates:
             is_first = not any(_is_made_in(flow, value, held) for value in step.reads)
             is_last = not any(_is_read_in(flow, value, held) for value in step.makes)
-            if flow.sample in step.reads or not (is_first or is_last):
+            is_of_sample = not set(flow.samples).isdisjoint(step.reads)
+            if is_of_sample or not (is_first or is_last):
                 continue
             saved = _saved(flow, step, held, size)
             if saved > 0 or (saved == 0 and is_first and takes_neurons(step)):

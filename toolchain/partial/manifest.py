@@ -4,11 +4,11 @@
 key            meaning
 =============  ===========================================================================
 ``sha256``     Digest of the model.
-``input``      ``name``, ``dtype`` and ``shape`` of one sample of the model's input.
-``output``     ``name`` of the model's output.
+``inputs``     Of the model: ``name``, ``dtype`` and ``shape`` of one sample of each.
+``outputs``    Of the model: ``name`` and ``shape`` of one sample of each, and ``tail``: what is
+               done to it last, if that decides what an answer is, ``function`` and ``axis`` of
+               each step.
 ``one_by_one`` Whether segments take one sample at a time.
-``tail``       What is done to the outputs last, if it decides what an answer is: ``function``
-               and ``axis`` of each step.
 ``values``     ``shape`` of one sample of each value that goes between host and chip.
 ``segments``   In the order they run. ``name``; ``place``, ``chip`` or ``host``; ``nodes``, the
                ONNX nodes; ``inputs`` and ``outputs``, names of values; ``model``, the file of
@@ -35,8 +35,9 @@ from toolchain.execution import load_program
 from toolchain.frontend.external_data import has_external_data
 from toolchain.ir.ann import HostOp
 from toolchain.ir.node import Shape
+from toolchain.ir.packing import packed_shape
 from toolchain.metrics import Head
-from toolchain.partial.chain import Chain, ChipRun, HostRun, Run
+from toolchain.partial.chain import Chain, ChipRun, HostRun, Run, Source
 from toolchain.partial.planning import Place, Plan
 
 MANIFEST = "partial.json"
@@ -81,31 +82,39 @@ class Manifest:
     Attributes:
         folder: Of the build.
         sha256: Digest of the model.
-        sample: Name of the model's input.
-        dtype: Its element type.
-        shape: Of one sample of it.
-        output: Name of the model's output.
+        sources: The model's inputs.
+        heads: The model's outputs, by name.
         is_one_by_one: Whether segments take one sample at a time.
-        tail: What is done to the outputs last.
-        shapes: Of one sample of the values that go between host and chip, and of the output.
+        shapes: Of one sample of the values that go between host and chip.
         parts: In the order they run.
     """
 
     folder: Path
     sha256: str
-    sample: str
-    dtype: str
-    shape: Shape
-    output: str
+    sources: tuple[Source, ...]
+    heads: Mapping[str, Head]
     is_one_by_one: bool
-    tail: tuple[HostOp, ...]
     shapes: Mapping[str, Shape]
     parts: tuple[Part, ...]
 
     @property
-    def heads(self) -> tuple[Head, ...]:
-        """The model's output."""
-        return (Head(self.shapes[self.output], self.tail),)
+    def shape(self) -> Shape:
+        """Of one sample; of several inputs, packed."""
+        return packed_shape([source.shape for source in self.sources])
+
+    @property
+    def input_parts(self) -> dict[str, Shape]:
+        """The inputs of which a sample consists, by name; empty for a single one."""
+        if len(self.sources) == 1:
+            return {}
+        return {source.name: source.shape for source in self.sources}
+
+    @property
+    def output_parts(self) -> dict[str, Shape]:
+        """The outputs of which an answer consists, by name; empty for a single one."""
+        if len(self.heads) == 1:
+            return {}
+        return {name: head.shape for name, head in self.heads.items()}
 
     @property
     def chips(self) -> tuple[Part, ...]:
@@ -119,7 +128,7 @@ class Manifest:
             chip: Returns what runs a segment of the chip.
         """
         runs = [self.on_host(p) if p.place == "host" else chip(p) for p in self.parts]
-        return Chain(self.sample, self.dtype, tuple(runs), self.is_one_by_one)
+        return Chain(self.sources, tuple(runs), self.is_one_by_one)
 
     def on_host(self, part: Part) -> HostRun:
         """Return what runs the source model of a part."""
@@ -167,18 +176,18 @@ def is_partial(folder: Path) -> bool:
 
 def manifest_of(plan: Plan, folder: Path) -> Manifest:
     """Return what a build of a plan says of itself, wherever it is written."""
-    sample = plan.values.sample
+    values = plan.values
     sent = dict.fromkeys(value for segment in plan.of("chip") for value in segment.ends)
     return Manifest(
         folder=folder,
         sha256=plan.file.sha256,
-        sample=sample,
-        dtype=plan.values.one.dtype(sample),
-        shape=plan.values.shape(sample) or (),
-        output=plan.output,
+        sources=tuple(
+            Source(name, values.one.dtype(name), values.shape(name) or ())
+            for name in values.samples
+        ),
+        heads=plan.heads,
         is_one_by_one=plan.is_one_by_one,
-        tail=plan.tail,
-        shapes={name: plan.values.shape(name) or () for name in (*sent, plan.output)},
+        shapes={name: values.shape(name) or () for name in sent},
         parts=tuple(
             Part(s.name, s.place, s.nodes, s.region.inputs, s.region.outputs)
             for s in plan.segments
@@ -194,14 +203,16 @@ def write_manifest(plan: Plan, folder: Path) -> Manifest:
         model_file(folder, segment.name).write_bytes(segment.model.SerializeToString())
     content = {
         "sha256": manifest.sha256,
-        "input": {
-            "name": manifest.sample,
-            "dtype": manifest.dtype,
-            "shape": manifest.shape,
-        },
-        "output": {"name": manifest.output},
+        "inputs": [dataclasses.asdict(source) for source in manifest.sources],
+        "outputs": [
+            {
+                "name": name,
+                "shape": head.shape,
+                "tail": [{"function": step.function, "axis": step.axis} for step in head.tail],
+            }
+            for name, head in manifest.heads.items()
+        ],
         "one_by_one": manifest.is_one_by_one,
-        "tail": [{"function": step.function, "axis": step.axis} for step in manifest.tail],
         "values": {name: {"shape": shape} for name, shape in manifest.shapes.items()},
         "segments": [
             {
@@ -229,16 +240,16 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(
             folder=folder,
             sha256=str(held["sha256"]),
-            sample=str(held["input"]["name"]),
-            dtype=_dtype(held["input"]["dtype"]),
-            shape=tuple(int(size) for size in held["input"]["shape"]),
-            output=str(held["output"]["name"]),
-            is_one_by_one=bool(held["one_by_one"]),
-            tail=tuple(_step(entry) for entry in held["tail"]),
-            shapes={
-                str(name): tuple(map(int, entry["shape"]))
-                for name, entry in held["values"].items()
+            sources=tuple(
+                Source(str(entry["name"]), _dtype(entry["dtype"]), _shape(entry))
+                for entry in held["inputs"]
+            ),
+            heads={
+                str(entry["name"]): Head(_shape(entry), tuple(map(_step, entry["tail"])))
+                for entry in held["outputs"]
             },
+            is_one_by_one=bool(held["one_by_one"]),
+            shapes={str(name): _shape(entry) for name, entry in held["values"].items()},
             parts=tuple(_part(entry) for entry in held["segments"]),
         )
     except _DAMAGED:
@@ -251,14 +262,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _require_complete(manifest: Manifest) -> None:
     """Refuse a manifest whose values nothing makes, or of which no shape is noted."""
-    known = {manifest.sample}
-    is_complete = True
+    known = {source.name for source in manifest.sources}
+    is_complete = 0 < len(known) == len(manifest.sources) and len(manifest.heads) > 0
     for part in manifest.parts:
         is_complete = is_complete and known.issuperset(part.inputs)
         known.update(part.outputs)
     sent = {value for part in manifest.chips for value in (*part.inputs, *part.outputs)}
-    sent.add(manifest.output)
-    if not is_complete or manifest.output not in known or sent - set(manifest.shapes):
+    if not is_complete or set(manifest.heads) - known or sent - set(manifest.shapes):
         raise _damaged(manifest.folder)
 
 
@@ -274,6 +284,10 @@ def _dtype(name: Any) -> str:
     if not text.isalnum() or np.dtype(text).kind not in "biuf":
         raise ValueError(text)
     return text
+
+
+def _shape(entry: Any) -> Shape:
+    return tuple(map(int, entry["shape"]))
 
 
 def _step(entry: Any) -> HostOp:

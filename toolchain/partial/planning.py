@@ -26,11 +26,11 @@ from toolchain.checking.multiply_accumulates import count_multiply_accumulates
 from toolchain.checking.verdicts import owner_of
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.functions import is_function
-from toolchain.frontend.importing import inputs_of
 from toolchain.frontend.model_file import ModelFile, read_file
 from toolchain.frontend.model_file import check_model as check_consistency
-from toolchain.ir.ann import HostOp
+from toolchain.ir.node import Shape
 from toolchain.limits import DEFAULT, Limits
+from toolchain.metrics import Head
 from toolchain.partial.answers import tail_of
 from toolchain.partial.dataflow import Flow, Step
 from toolchain.partial.extraction import Extraction, takes_one
@@ -85,20 +85,15 @@ class Plan:
         file: The model.
         values: What is known of its values.
         segments: In the order they run.
-        tail: What the last node does to the outputs, for the answers.
-        unused: Names of nodes that depend on the sample, and the answer not on them.
+        heads: The outputs, by name, each with what the node that makes it does.
+        unused: Names of nodes that depend on the sample, and no output on them.
     """
 
     file: ModelFile
     values: Values
     segments: tuple[Segment, ...]
-    tail: tuple[HostOp, ...]
+    heads: Mapping[str, Head]
     unused: tuple[str, ...]
-
-    @property
-    def output(self) -> str:
-        """Name of the model's output."""
-        return str(self.file.source.graph.output[0].name)
 
     @property
     def is_one_by_one(self) -> bool:
@@ -142,16 +137,15 @@ def plan_model(
 
     Raises:
         ImportModelError: It is no model that can be read, or it is inconsistent.
-        UnsupportedOpError: No part of it is worth a segment on the chip; or it has several
-            inputs or outputs, or trained neurons.
+        UnsupportedOpError: No part of it is worth a segment on the chip, or it has trained
+            neurons, or outputs of which samples cannot be told apart.
     """
     file = read_file(path, limits)
     check_consistency(file)
-    _require_one_end(file)
     _require_no_windows(file)
     values = values_of(file)
-    flow = Flow(file.source.graph, values.sample)
-    _require_samples_apart(file, values)
+    flow = Flow(file.source.graph, values.samples)
+    outputs = _output_shapes(flow, values)
     _require_few_elements(file, values, flow)
     work = _work(file, values)
     checking = partial(check_model, target=target, levels=levels, limits=limits)
@@ -168,8 +162,11 @@ def plan_model(
         )
     segments = tuple(planner.segments(regions))
     unused = flow.dependent - {step.name for step in flow.steps}
-    tail = tail_of(flow, judge.extraction)
-    return Plan(file, values, segments, tail, tuple(sorted(unused)))
+    heads = {
+        output: Head(shape, tail_of(flow, judge.extraction, output))
+        for output, shape in outputs.items()
+    }
+    return Plan(file, values, segments, heads, tuple(sorted(unused)))
 
 
 class _Planner:
@@ -270,23 +267,12 @@ class _Planner:
 def _work(file: ModelFile, values: Values) -> dict[str, int]:
     """Return the multiply-accumulates of all nodes, as far as their shapes are known."""
     work = {node.name: 0 for node in file.source.graph.node}
-    dependent = Flow(file.proto.graph, values.sample).dependent
+    dependent = Flow(file.proto.graph, values.samples).dependent
     for node in file.proto.graph.node:
         if node.name in dependent:
             count = count_multiply_accumulates(node, values.one)
             work[owner_of(node.name, work)] += count or 0
     return work
-
-
-def _require_one_end(file: ModelFile) -> None:
-    graph = file.proto.graph
-    for kind, ends in (("inputs", inputs_of(graph)), ("outputs", list(graph.output))):
-        if len(ends) > 1:
-            raise UnsupportedOpError(
-                f"the network has {len(ends)} {kind}; with --partial, one is supported",
-                node=ends[1].name,
-                hint="split the model with onnx.utils.extract_model before",
-            )
 
 
 def _require_no_windows(file: ModelFile) -> None:
@@ -299,14 +285,36 @@ def _require_no_windows(file: ModelFile) -> None:
         )
 
 
-def _require_samples_apart(file: ModelFile, values: Values) -> None:
-    output = file.proto.graph.output[0].name
-    if values.shape(output) is None:
-        raise UnsupportedOpError(
-            "is the output of the model, and its first axis is not known to be the batch axis",
-            node=output,
-            hint="export the model with fixed shapes and a dynamic batch axis",
-        )
+def _output_shapes(flow: Flow, values: Values) -> dict[str, Shape]:
+    """Return the shape of one sample of each output, by its name.
+
+    Raises:
+        UnsupportedOpError: One cannot be taken apart by samples, or is named twice.
+    """
+    shapes: dict[str, Shape] = {}
+    for output in flow.outputs:
+        shape = values.shape(output)
+        if output not in flow.makers and output not in flow.samples:
+            raise UnsupportedOpError(
+                "is an output of the model, and does not depend on its inputs",
+                node=output,
+                hint="remove the output, with onnx.utils.extract_model for instance",
+            )
+        if shape is None:
+            raise UnsupportedOpError(
+                "is an output of the model, and its first axis is not known to be the batch "
+                "axis",
+                node=output,
+                hint="export the model with fixed shapes and a dynamic batch axis",
+            )
+        if output in shapes:
+            raise UnsupportedOpError(
+                "is an output of the model twice",
+                node=output,
+                hint="export the model with each output once",
+            )
+        shapes[output] = shape
+    return shapes
 
 
 def _require_few_elements(file: ModelFile, values: Values, flow: Flow) -> None:

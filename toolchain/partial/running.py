@@ -34,7 +34,8 @@ def run_partial(
 
     Args:
         folder: That `compile_partial` has written.
-        data: An npz file with ``x`` and perhaps ``y``, or a folder of such files.
+        data: An npz file with ``x``, or an array for each of several inputs, and perhaps ``y``;
+            or a folder of such files.
         engine: Name of the engine that runs the segments on the chip.
         output: Where the model's outputs go: a file, or a new folder if ``data`` is one.
         progress: Told the engine, the samples done and the samples in all.
@@ -45,9 +46,10 @@ def run_partial(
         OutputFolderError: ``output`` cannot be written.
     """
     manifest = read_manifest(folder)
-    shards = find_shards(data, manifest.shape)
+    shards = find_shards(data, manifest.shape, manifest.input_parts)
     require_engine(engine)
-    keep = (lambda *_: None) if output is None else Outputs(data, output).keep
+    parts = manifest.output_parts
+    keep = (lambda *_: None) if output is None else Outputs(data, output, parts).keep
     crew = _Segments(manifest, engine)
     began = time.perf_counter()
     tally = evaluate(shards, crew, keep, lambda *done: progress(engine, *done))
@@ -76,12 +78,12 @@ class _Segments:
     def take(self) -> tuple[int, PieceResult | None]:
         """See `Crew.take`."""
         number, samples = self._given.pop(0)
-        name = self._manifest.output
-        y = self._chain.values(samples.x, [name])[name]
+        heads = self._manifest.heads
+        y = self._chain.answers(samples.x, heads)
         right, answers = 0, 0
         if samples.y is not None:
             try:
-                right, answers = count_right(y, samples.y, self._manifest.heads)
+                right, answers = count_right(y, samples.y, tuple(heads.values()))
             except InputDataError as error:
                 raise InputDataError(
                     error.problem, node=samples.source, hint=error.hint

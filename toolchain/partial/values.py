@@ -7,6 +7,7 @@ batch. Whether it is follows from the types for one sample and for two.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +36,13 @@ class Values:
     """Types and constants of a model.
 
     Attributes:
-        sample: Name of the input.
+        samples: Names of the inputs.
         has_fixed_batch: Whether the model takes one sample at a time.
         one: What is known for a batch of one sample.
         two: For two; the same as ``one`` where the model takes one at a time.
     """
 
-    sample: str
+    samples: tuple[str, ...]
     has_fixed_batch: bool
     one: Resolved
     two: Resolved
@@ -59,7 +60,7 @@ class Values:
 
     def is_port(self, value: str) -> bool:
         """Tell whether a chip segment can begin or end with a value."""
-        if value == self.sample:
+        if value in self.samples:
             return True
         return bool(self.shape(value)) and self.one.dtype(value) in _FLOATS
 
@@ -75,21 +76,23 @@ def values_of(file: ModelFile) -> Values:
     """Return what is known of all values, as far as ONNX can tell.
 
     Raises:
-        ImportModelError: The input is of no shape or type that a network can have.
+        ImportModelError: An input is of no shape or type that a network can have.
     """
-    (sample, *_), has_fixed_batch = bind_batches(file.proto.graph, file.path, file.limits)
-    one = _resolved(file, sample)
+    samples, has_fixed_batch = bind_batches(file.proto.graph, file.path, file.limits)
+    one = _resolved(file, samples)
     two = one
     if not has_fixed_batch:
-        sample.type.tensor_type.shape.dim[0].dim_value = 2
-        two = _resolved(file, sample)
-    return Values(sample.name, has_fixed_batch, one, two)
+        for sample in samples:
+            sample.type.tensor_type.shape.dim[0].dim_value = 2
+        two = _resolved(file, samples)
+    return Values(tuple(sample.name for sample in samples), has_fixed_batch, one, two)
 
 
-def _resolved(file: ModelFile, sample: onnx.ValueInfoProto) -> Resolved:
-    kind = onnx.TypeProto()
-    kind.CopyFrom(sample.type)
-    known = Resolved({sample.name: kind})
+def _resolved(file: ModelFile, samples: Sequence[onnx.ValueInfoProto]) -> Resolved:
+    known = Resolved()
+    for sample in samples:
+        known.types[sample.name] = onnx.TypeProto()
+        known.types[sample.name].CopyFrom(sample.type)
     graph = file.proto.graph
     operands = operands_of(graph)
     for tensor in graph.initializer:
@@ -99,11 +102,11 @@ def _resolved(file: ModelFile, sample: onnx.ValueInfoProto) -> Resolved:
             known.types[tensor.name] = onnx.helper.make_tensor_type_proto(
                 tensor.data_type, list(tensor.dims)
             )
-    flow = Flow(graph, sample.name)
+    flow = Flow(graph, [sample.name for sample in samples])
     for node in graph.node:
         _learn(known, node, file, is_dependent=node.name in flow.dependent)
     if any(known.shape(value) is None for value in flow.makers):
-        _complete(known, file, kind)
+        _complete(known, file, samples)
     return known
 
 
@@ -121,11 +124,12 @@ def _learn(
         return
 
 
-def _complete(known: Resolved, file: ModelFile, sample: onnx.TypeProto) -> None:
+def _complete(known: Resolved, file: ModelFile, samples: Sequence[onnx.ValueInfoProto]) -> None:
     """Learn what follows only from all nodes together, as with graphs that nodes carry."""
     model = onnx.ModelProto()
     model.CopyFrom(file.proto)
-    inputs_of(model.graph)[0].type.CopyFrom(sample)
+    for value, sample in zip(inputs_of(model.graph), samples, strict=True):
+        value.type.CopyFrom(sample.type)
     del model.graph.value_info[:]
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph

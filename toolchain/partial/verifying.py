@@ -67,7 +67,7 @@ def verify_partial(
     manifest = read_manifest(folder)
     samples = None
     if data is not None:
-        samples = load_samples(data, manifest.shape, labelled=None)
+        samples = load_samples(data, manifest.shape, manifest.input_parts, labelled=None)
     segments = _segments(manifest, samples, rungs, tolerance, progress)
     ladder = [
         dataclasses.replace(rung, rung=f"{name}/{rung.rung}")
@@ -121,7 +121,9 @@ def _calibration(manifest: Manifest, folder: Path, progress: Progress) -> dict[s
     """Return the calibration samples of the segments; none if the model's are not at hand."""
     try:
         options = options_of(manifest.folder, None)
-        samples, _ = calibration_samples(options.calibration, options.model, manifest.shape)
+        samples, _ = calibration_samples(
+            options.calibration, options.model, manifest.shape, manifest.input_parts
+        )
     except CompileError:
         return {}
     return _boundaries(manifest, samples, folder, progress)
@@ -160,7 +162,6 @@ def _whole(
         chain=manifest.chain(lambda part: runs[part.name]),
         chips=[(runs[part.name], part.outputs) for part in manifest.chips],
         shapes=manifest.shapes,
-        output=manifest.output,
         heads=manifest.heads,
         tolerance=tolerance or IMPORT_TOLERANCE,
     )
@@ -179,7 +180,7 @@ def _source(manifest: Manifest, split: Chain, model: Path | None) -> tuple[Chain
         if file.sha256 != manifest.sha256:
             raise InputDataError(f"{str(file.path)!r} is not the model that was compiled")
         content = file.source.SerializeToString()
-        run = HostRun(str(file.path), content, [manifest.output])
+        run = HostRun(str(file.path), content, list(manifest.heads))
     except CompileError as error:
         return None, f"the source model is not at hand: {error.problem}"
     return dataclasses.replace(split, runs=(run,)), ""

@@ -101,10 +101,12 @@ def test_a_twin_that_onnxruntime_cannot_run_is_named(place, content):
 @pytest.mark.parametrize(
     ("keys", "value"),
     [
-        (("input", "dtype"), "input"),
-        (("input", "dtype"), "U3"),
-        (("input", "shape"), [float("inf")]),
-        (("output", "name"), "nobody"),
+        (("inputs", 0, "dtype"), "input"),
+        (("inputs", 0, "dtype"), "U3"),
+        (("inputs", 0, "shape"), [float("inf")]),
+        (("inputs",), []),
+        (("outputs", 0, "name"), "nobody"),
+        (("outputs",), []),
         (("segments", 0, "outputs"), ["x"]),
         (("values",), {}),
     ],
@@ -117,6 +119,15 @@ def test_a_manifest_that_says_what_cannot_be_is_refused(place, keys, value):
         run_partial(folder, data)
 
     assert error.value.node == str(folder / name)
+
+
+def test_an_output_of_another_shape_than_the_manifest_says_is_refused(place):
+    name = "partial.json"
+    content = changed(SPLIT, name, "outputs", 0, "shape", value=[7, 7])
+    folder, data = place(SPLIT, name, content)
+
+    with pytest.raises(InputDataError, match="in each sample; the model says"):
+        run_partial(folder, data)
 
 
 def test_a_segment_that_is_another_network_is_refused(place):

@@ -24,7 +24,7 @@ net (float[N, 4] x) => (float[N, 4] y) {
 def test_steps_are_those_between_the_sample_and_the_output():
     graph = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {GRAPH}').graph
 
-    flow = Flow(graph, "x")
+    flow = Flow(graph, ["x"])
 
     assert [step.name for step in flow.steps] == ["first", "last"]
     assert flow.dependent == {"first", "dead", "second", "last"}
@@ -60,6 +60,6 @@ def test_outputs_that_nothing_reads_are_not_made():
         sizes=onnx.numpy_helper.to_array(onnx.helper.make_tensor("s", 7, [2], [2, 2])),
     )
 
-    flow = Flow(model.graph, "x")
+    flow = Flow(model.graph, ["x"])
 
     assert flow.steps[0].makes == ("a",)

@@ -212,18 +212,6 @@ def test_a_model_without_a_part_for_the_chip_is_refused(save):
     assert error.value.hint == "see what stops its nodes: snn-compile check"
 
 
-def test_a_model_with_several_outputs_is_refused(save):
-    text = """
-    net (float[N, 4] x) => (float[N, 4] y, float[N, 4] z) {
-        y = LayerNormalization(x, w1)
-        z = Relu(x)
-    }
-    """
-
-    with pytest.raises(UnsupportedOpError, match="has 2 outputs; with --partial, one"):
-        plan_model(save(text, **weights((4,))))
-
-
 def test_values_of_the_host_count_for_the_limit_too(save):
     with pytest.raises(ImportModelError, match="500 are supported for all nodes together"):
         plan_model(save("normalized"), limits=Limits(elements=500))

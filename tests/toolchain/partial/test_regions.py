@@ -22,7 +22,7 @@ def flows(draw):
         values.append(f"v{number}")
     output = onnx.helper.make_tensor_value_info(values[-1], 1, None)
     graph = onnx.helper.make_graph(nodes, "net", [], [output])
-    flow = Flow(graph, "x")
+    flow = Flow(graph, ["x"])
     names = [step.name for step in flow.steps]
     host = draw(st.sets(st.sampled_from(names)))
     first = draw(st.sets(st.sampled_from(names))) - host
@@ -74,7 +74,7 @@ def test_all_readers_of_a_value_are_one_region():
         onnx.helper.make_node("Mul", ["a", "b"], ["y"], name="product"),
     ]
     output = onnx.helper.make_tensor_value_info("y", 1, None)
-    flow = Flow(onnx.helper.make_graph(nodes, "net", [], [output]), "x")
+    flow = Flow(onnx.helper.make_graph(nodes, "net", [], [output]), ["x"])
 
     regions = regions_of(flow, levels_of(flow, {"product"}, set()), {"product"})
 

@@ -149,11 +149,12 @@ def test_what_keeps_a_model_from_being_split_is_said(workplace, capsys):
     )
 
 
-def test_a_node_that_is_only_measured_is_not_called_unread(checked):
+def test_a_node_that_is_only_measured_is_a_constant(checked):
     code, found = checked(
-        """net (float[N, 4] x) => (float[N, 2, 2] y) {
+        """net (float[N, 4] x) => (float[N, 1, 2] y) {
             [turned] t = Unsqueeze <axes = [1]> (x)
-            [shape] s = Shape (t)
+            [dead] d = Softmax (t)
+            [shape] s = Shape (d)
             [dense] a = MatMul (x, w)
             [size] i = Slice <starts = [1], ends = [2], axes = [0]> (s)
             [filled] z = Concat <axis = 0> (minus, i, two)
@@ -165,12 +166,12 @@ def test_a_node_that_is_only_measured_is_not_called_unread(checked):
         two=np.array([2]),
     )
 
-    (obstacle,) = found["obstacles"]
-    assert code == 4
-    assert (obstacle["node"], obstacle["problem"]) == (
-        "turned",
-        "Unsqueeze computes 't', of which only the shape is read",
-    )
+    measured = [node for node in found["nodes"] if node["name"] in ("turned", "dead", "shape")]
+    assert code == 0
+    assert found["obstacles"] == []
+    assert [node["verdict"] for node in measured] == ["folded"] * 3
+    assert [node["into"] for node in measured] == ["a constant"] * 3
+    assert sum(node["multiply_accumulates"] for node in measured) == 0
 
 
 def test_what_the_host_does_to_the_sample_is_the_host_s(checked):

@@ -7,8 +7,6 @@ inferred for seven samples, too, and constants that are made of shapes are compu
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import onnx
 import onnx.helper
 
@@ -28,11 +26,10 @@ class Batch:
     Args:
         file: The model.
         known: Of its values for one sample; may still grow.
-        dependent: Names of the nodes that depend on the sample.
     """
 
-    def __init__(self, file: ModelFile, known: Resolved, dependent: Collection[str]) -> None:
-        self._file, self._single, self._dependent = file, known, dependent
+    def __init__(self, file: ModelFile, known: Resolved) -> None:
+        self._file, self._single = file, known
         self._known = Resolved(_batched_inputs(file.proto.graph))
         self._left = iter(file.proto.graph.node if self._known.types else ())
         self._changing = set(self._known.types)
@@ -61,7 +58,7 @@ class Batch:
             if name not in self._changing and name in self._single.constants:
                 self._known.constants[name] = self._single.constants[name]
         try:
-            is_dependent = node.name in self._dependent
+            is_dependent = self._single.constants.keys().isdisjoint(node.output)
             learn_node(self._known, node, self._file, is_dependent=is_dependent)
         except (CompileError, KeyError):
             for name in node.output:

@@ -47,8 +47,8 @@ class Resolved:
     Attributes:
         types: By name of the value; with the batch axis, of length 1.
         constants: By name of the value.
-        folded: Names of the nodes that were computed, each with the number of elements that
-            it and those before it made.
+        folded: Names of the nodes that were computed, or of which only the shape is read, each
+            with the number of elements that it and those before it made.
     """
 
     types: dict[str, onnx.TypeProto] = field(default_factory=dict)
@@ -127,6 +127,11 @@ def learn_node(
         known.types.update(types)
     else:
         _fold(known, node, types, file)
+
+
+def leave_out(known: Resolved, names: Iterable[str]) -> None:
+    """Take nodes of which only the shape is read, so that nothing is left, for folded."""
+    known.folded.update(dict.fromkeys(names, _made(known)))
 
 
 def _require_few_axes(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> None:

@@ -23,7 +23,8 @@ def dependent_nodes(
 ) -> tuple[onnx.NodeProto, ...]:
     """Return the nodes that depend on the sample's values, in the order they run.
 
-    Shapes are fixed, so what is computed from them alone does not depend on the sample.
+    Shapes are fixed, so what is computed from them alone does not depend on the sample. Of some
+    nodes that do, only the shape is read: `measured_nodes`.
 
     Args:
         graph: Nodes in the order they run, with unique names.
@@ -39,27 +40,40 @@ def dependent_nodes(
     return tuple(nodes)
 
 
+def measured_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> frozenset[str]:
+    """Return the names of the nodes of which nothing but the shape is read in the end.
+
+    Args:
+        graph: The model's.
+        nodes: Those that depend on the sample, in the order they run.
+    """
+    shaped = {n for node in graph.node if node.op_type in SHAPE_OPERATORS for n in node.input}
+    computed = {value.name for value in graph.output}
+    measured: set[str] = set()
+    for node in reversed(nodes):
+        if computed.isdisjoint(node.output) and not shaped.isdisjoint(node.output):
+            measured.add(node.name)
+            shaped.update(filter(None, node.input))
+        else:
+            computed.update(filter(None, node.input))
+    return frozenset(measured)
+
+
 def ends_of(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Iterator[CompileError]:
     """Yield what is wrong with where the network ends: outputs, and what nothing reads.
 
     Args:
         graph: The model's.
-        nodes: Those that depend on the sample.
+        nodes: Those that depend on the sample, without those of which only the shape is read.
     """
     readers = count_readers(graph, nodes)
-    measured = {n for node in graph.node if node.op_type in SHAPE_OPERATORS for n in node.input}
     for node in nodes:
         if not any(readers[name] for name in node.output if name):
             outputs = ", ".join(map(repr, node.output)) or "nothing"
-            is_measured = not measured.isdisjoint(node.output)
             yield _refusal(
                 node,
-                f"computes {outputs}, of which only the shape is read"
-                if is_measured
-                else f"computes {outputs}, which nothing reads",
-                "let the shape be a constant: simplify the model, with onnxsim for instance"
-                if is_measured
-                else "remove the node, with onnx.utils.extract_model for instance",
+                f"computes {outputs}, which nothing reads",
+                "remove the node, with onnx.utils.extract_model for instance",
             )
     computed = {name for node in nodes for name in node.output}
     given = {value.name for value in graph.input}

@@ -15,8 +15,8 @@ import onnx.helper
 import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend.constants import resolve
-from toolchain.frontend.dependence import dependent_nodes, ends_of, starts_of
+from toolchain.frontend.constants import leave_out, resolve
+from toolchain.frontend.dependence import dependent_nodes, ends_of, measured_nodes, starts_of
 from toolchain.frontend.functions import check_windows, importer_name
 from toolchain.frontend.model_file import ModelFile, read_model
 from toolchain.frontend.node_importer import NodeImporter
@@ -101,15 +101,18 @@ def import_model(
     samples, has_fixed_batch = bind_batches(graph, file.path, limits)
     names = [sample.name for sample in samples]
     dependent = dependent_nodes(graph, names)
-    for problem in (*starts_of(names, dependent), *ends_of(graph, dependent)):
+    measured = measured_nodes(graph, dependent)
+    computed = [node for node in dependent if node.name not in measured]
+    for problem in (*starts_of(names, computed), *ends_of(graph, computed)):
         raise problem
-    for node in dependent:
+    for node in computed:
         require_importer(node)
-    check_windows(dependent)
+    check_windows(computed)
     known = resolve(file, samples, dependent)
+    leave_out(known, (node.name for node in dependent if node.name in measured))
     check_declared(file)
-    importer = NodeImporter(file, names, dependent, known)
-    for node in dependent:
+    importer = NodeImporter(file, names, computed, known)
+    for node in computed:
         check_time(node.name)
         importer.visit(node)
     return ImportedModel(
@@ -119,7 +122,7 @@ def import_model(
         sha256=file.sha256,
         opset=file.opset,
         has_fixed_batch=has_fixed_batch,
-        is_half=any(known.is_half(value) for node in dependent for value in node.output),
+        is_half=any(known.is_half(value) for node in computed for value in node.output),
         model_bytes=file.source.SerializeToString(),
     )
 

@@ -41,7 +41,7 @@ class NodeImporter:
         known: Resolved,
     ) -> None:
         self._file, self._known = file, known
-        self._batch = Batch(file, known, {node.name for node in nodes})
+        self._batch = Batch(file, known)
         self._readers = count_readers(file.proto.graph, nodes)
         self._averaged: set[str] = set()
         self._at_end = nodes_at_end(nodes)

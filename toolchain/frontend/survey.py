@@ -20,9 +20,10 @@ from toolchain.frontend.constants import (
     Resolved,
     learn_initializer,
     learn_node,
+    leave_out,
     operands_of,
 )
-from toolchain.frontend.dependence import dependent_nodes, ends_of, starts_of
+from toolchain.frontend.dependence import dependent_nodes, ends_of, measured_nodes, starts_of
 from toolchain.frontend.functions import check_function, check_windows, is_function
 from toolchain.frontend.importing import (
     bind_batches,
@@ -52,6 +53,7 @@ class Survey:
         file: The model, every node named.
         known: Types of values, and constants.
         dependent: Names of the nodes that depend on the sample.
+        measured: Names of those that do, too, and of which only the shape is read.
         refused: By name of the node: why it cannot be imported.
         others: What is in the way and no node's fault.
         unreached: Nodes of which nothing can be said, each with the value it waits for.
@@ -65,6 +67,7 @@ class Survey:
     file: ModelFile
     known: Resolved
     dependent: frozenset[str] = frozenset()
+    measured: frozenset[str] = frozenset()
     refused: dict[str, CompileError] = field(default_factory=dict)
     others: list[CompileError] = field(default_factory=list)
     unreached: dict[str, str] = field(default_factory=dict)
@@ -106,9 +109,11 @@ def survey_model(path: Path, limits: Limits = DEFAULT) -> Survey:
     graph = file.proto.graph
     samples, _ = bind_batches(graph, file.path, limits)
     names = [sample.name for sample in samples]
-    nodes = dependent_nodes(graph, names)
+    dependent = dependent_nodes(graph, names)
+    measured = measured_nodes(graph, dependent)
+    nodes = [node for node in dependent if node.name not in measured]
     known = Resolved({sample.name: sample.type for sample in samples})
-    survey = Survey(file, known, frozenset(node.name for node in nodes))
+    survey = Survey(file, known, frozenset(node.name for node in nodes), measured)
     survey.for_recurrence = nodes_for_recurrence(graph, nodes)
     _attempt(survey, partial(check_windows, nodes))
     for problem in (*starts_of(names, nodes), *ends_of(graph, nodes)):
@@ -120,6 +125,7 @@ def survey_model(path: Path, limits: Limits = DEFAULT) -> Survey:
     importer = NodeImporter(file, names, nodes, known)
     for node in graph.node:
         _visit(survey, importer, node)
+    leave_out(known, (node.name for node in graph.node if node.name in measured))
     survey.nodes, survey.host = importer.builder.nodes, importer.builder.tail
     if not survey.refused and not survey.others:
         _attempt(survey, partial(_look_at_all, survey))
@@ -163,7 +169,8 @@ def _visit(survey: Survey, importer: NodeImporter, node: onnx.NodeProto) -> None
             check_function(survey.file.proto, node)
         else:
             check_node(node, survey.file)
-        learn_node(survey.known, node, survey.file, is_dependent=is_dependent)
+        has_no_value = node.name in survey.dependent | survey.measured
+        learn_node(survey.known, node, survey.file, is_dependent=has_no_value)
 
     def make() -> None:
         require_importer(node)

@@ -1,5 +1,6 @@
 """Branches are followed wherever they lead; where the network ends wrongly, a node is named."""
 
+import numpy as np
 import pytest
 
 from toolchain.errors import CompileError, ImportModelError
@@ -102,6 +103,47 @@ def test_a_dead_end_is_refused(lines, node, value):
     assert error.node == node
     assert error.problem.endswith(f"computes {value!r}, which nothing reads")
     assert error.hint == "remove the node, with onnx.utils.extract_model for instance"
+
+
+MEASURED = """
+    [turned] t = Unsqueeze (x, one)
+    [ranked] k, i = TopK (t, one)
+    [shape] s = Shape <start = 1> (k)
+    [dense] h = MatMul (x, w)
+    [sizes] z = Concat <axis = 0> (minus, s)
+    [shaped] r = Reshape (h, three)
+    [spread] q = Expand (r, z)
+    [out] y = Flatten (q)
+"""
+
+
+def test_a_node_of_which_only_the_shape_is_read_is_folded():
+    model = import_text(
+        f"net (float[N, 3] x) => (float[N, 3] y) {{ {MEASURED} }}",
+        w=small_integers(3, 3),
+        one=np.array([1]),
+        minus=np.array([1]),
+        three=np.array([-1, 1, 3]),
+    )
+
+    assert {"turned", "ranked", "shape", "sizes"} <= set(model.graph.constants)
+    assert "dense" not in model.graph.constants
+    check_against_onnxruntime(model, small_integers(4, 3))
+
+
+def test_what_is_computed_from_a_value_is_not_folded_because_its_shape_is_read_too():
+    model = imported(
+        "h = Relu (x)  g = Neg (h)  s = Shape (g)  r = Reshape (g, s)  y = Relu (r)"
+    )
+
+    assert len(model.graph.constants) == 1
+    check_against_onnxruntime(model, small_integers(4, 3))
+
+
+def test_a_dead_end_behind_a_node_that_is_measured_is_refused():
+    error = refused("h = Neg (x)  s = Shape (h)  [dead] d = Relu (h)  y = Reshape (x, s)")
+
+    assert error.node == "dead"
 
 
 def test_an_output_that_does_not_depend_on_the_input_is_refused():

@@ -190,6 +190,16 @@ def require_shape(samples: Samples | SampleFile, shape: tuple[int, ...]) -> None
         )
 
 
+@contextlib.contextmanager
+def file_named(samples: Samples) -> Iterator[None]:
+    """Let what is wrong with samples, if nothing is named yet, name the file they are from."""
+    try:
+        yield
+    except InputDataError as error:
+        node = error.node or samples.source or None
+        raise InputDataError(error.problem, node=node, hint=error.hint) from None
+
+
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays to an npz file, which appears as a whole or not at all.
 

@@ -127,6 +127,14 @@ def test_several_inputs_and_outputs_go_in_and_out_by_name(workplace):
     assert "holds no array 'left'; it holds 'x'" in problem
 
 
+def test_labels_that_are_no_answers_of_segments_are_named_with_their_file(place):
+    place.save_samples("test.npz", shape=(20,), y=np.full(40, 20))
+
+    told = place.refusal("net.onnx", "--partial", "--test", "test.npz", "--format", "twin")
+
+    assert told.startswith("input data at 'test.npz': labels 'y' go from 20 to 20; ")
+
+
 def test_a_segment_runs_by_itself(built):
     assert main(["run", "build/segments/1-chip", "--input", "test.npz"]) == 0
 

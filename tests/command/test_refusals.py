@@ -200,3 +200,21 @@ def test_a_path_longer_than_any_is_refused(workplace, words, capsys):
 
     assert code == 2
     assert LONG in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (
+            np.zeros((40, 3), int),
+            "labels 'y' have shape (40, 3); outputs of shape (40, 3) give",
+        ),
+        (np.full(40, 7), "labels 'y' go from 7 to 7; the answers of this model go from 0 to 2"),
+    ],
+)
+def test_labels_that_are_no_answers_are_named_with_their_file(workplace, labels, problem):
+    workplace.save_samples("test.npz", y=labels)
+
+    told = workplace.refusal("net.onnx", "--test", "test.npz", "--quiet")
+
+    assert told.startswith(f"input data at 'test.npz': {problem}")

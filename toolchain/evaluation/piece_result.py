@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.data import Samples
+from toolchain.data import Samples, file_named
 from toolchain.engine import ENGINES, Execution, Program
-from toolchain.errors import InputDataError, MissingDependencyError
+from toolchain.errors import MissingDependencyError
 from toolchain.ir.clipping import Clipping, count_clipped, summed
 from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.metrics import count_right, heads_of
@@ -99,10 +99,8 @@ def run_piece(program: Program, engine: str, samples: Samples) -> PieceResult:
     y = decode_sums(graph, readout)
     right, answers = 0, 0
     if samples.y is not None:
-        try:
+        with file_named(samples):
             right, answers = count_right(y, samples.y, heads_of(graph))
-        except InputDataError as error:
-            raise InputDataError(error.problem, node=samples.source, hint=error.hint) from None
     tally = _tally(executions, len(samples), answers, right)
     return PieceResult(y, replace(tally, clippings=count_clipped(graph, samples.x)))
 

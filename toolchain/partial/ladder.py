@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.data import Samples
+from toolchain.data import Samples, file_named
 from toolchain.ir.node import Shape
 from toolchain.metrics import Head
 from toolchain.partial.chain import Chain, Run, packed, pieces_of
@@ -116,21 +116,22 @@ def climb(ladder: Ladder, samples: Samples, done: Callable[[int], None]) -> Clim
     errors = {name: Errors() for _, names in ladder.chips for name in names}
     shapes = {**ladder.shapes, **{name: head.shape for name, head in ladder.heads.items()}}
     wanted = list(shapes)
-    for piece in pieces_of(samples.x, shapes.values()):
-        x = samples.x[piece]
-        y = None if samples.y is None else samples.y[piece]
-        true, found = ladder.split.values(x, wanted), ladder.chain.values(x, wanted)
-        for run, names in ladder.chips:
-            alone = run(true)
-            for name in names:
-                errors[name].isolated.add(alone[name], true[name])
-                errors[name].cumulative.add(found[name], true[name])
-        source = None
-        if ladder.source is not None:
-            source = ladder.source.answers(x, ladder.heads).astype(np.float64)
-            tallies["onnxruntime"].add(source, source, source, y)
-        split, chain = (packed(v, ladder.heads).astype(np.float64) for v in (true, found))
-        tallies["split"].add(split, source, source, y)
-        tallies["chain"].add(chain, split, split if source is None else source, y)
-        done(piece.stop)
+    with file_named(samples):
+        for piece in pieces_of(samples.x, shapes.values()):
+            x = samples.x[piece]
+            y = None if samples.y is None else samples.y[piece]
+            true, found = ladder.split.values(x, wanted), ladder.chain.values(x, wanted)
+            for run, names in ladder.chips:
+                alone = run(true)
+                for name in names:
+                    errors[name].isolated.add(alone[name], true[name])
+                    errors[name].cumulative.add(found[name], true[name])
+            source = None
+            if ladder.source is not None:
+                source = ladder.source.answers(x, ladder.heads).astype(np.float64)
+                tallies["onnxruntime"].add(source, source, source, y)
+            split, chain = (packed(v, ladder.heads).astype(np.float64) for v in (true, found))
+            tallies["split"].add(split, source, source, y)
+            tallies["chain"].add(chain, split, split if source is None else source, y)
+            done(piece.stop)
     return Climb(tuple(tally.finish() for tally in tallies.values()), errors)

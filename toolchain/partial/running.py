@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from toolchain.data import Samples
-from toolchain.errors import InputDataError
+from toolchain.data import Samples, file_named
 from toolchain.evaluation.crew import evaluate
 from toolchain.evaluation.outputs import Outputs
 from toolchain.evaluation.piece_result import PieceResult, Tally, require_engine
@@ -82,12 +81,8 @@ class _Segments:
         y = self._chain.answers(samples.x, heads)
         right, answers = 0, 0
         if samples.y is not None:
-            try:
+            with file_named(samples):
                 right, answers = count_right(y, samples.y, tuple(heads.values()))
-            except InputDataError as error:
-                raise InputDataError(
-                    error.problem, node=samples.source, hint=error.hint
-                ) from None
         tally = dataclasses.replace(
             self._counted(), samples=len(samples), answers=answers, right=right
         )

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.data import Samples
+from toolchain.data import Samples, file_named
 from toolchain.engine import ENGINES, Engine, Execution, Program
 from toolchain.errors import CompileError
 from toolchain.frontend import ImportedModel
@@ -166,15 +166,16 @@ def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
     """
     ladder = _Ladder(route)
     progress("verify", 0, len(samples.x))
-    if any(route.has(rung) for rung in route.rungs):
-        for start, chunk in chunks(route.program.graph, samples):
-            ladder.add(start, chunk)
-            progress("verify", start + len(chunk.x), len(samples.x))
     engines = [ENGINES[name] for name in ENGINES if ENGINES[name].artifact in route.artifacts]
-    for done, engine in enumerate(engines):
-        if route.has(engine.name):
-            progress(engine.name, done, len(engines))
-            ladder.add_artifact(engine, samples)
+    with file_named(samples):
+        if any(route.has(rung) for rung in route.rungs):
+            for start, chunk in chunks(route.program.graph, samples):
+                ladder.add(start, chunk)
+                progress("verify", start + len(chunk.x), len(samples.x))
+        for done, engine in enumerate(engines):
+            if route.has(engine.name):
+                progress(engine.name, done, len(engines))
+                ladder.add_artifact(engine, samples)
     return ladder.climb()
 
 

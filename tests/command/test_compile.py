@@ -175,3 +175,12 @@ def test_a_network_without_activations_compiles(workplace, lowering):
 
     assert {rung["status"] for rung in report["ladder"]} <= {"ok", "skipped"}
     assert report["layers"] == []
+
+
+@pytest.mark.parametrize("command", [("net.onnx", "--output", "build"), ("check", "net.onnx")])
+def test_no_line_of_what_is_printed_ends_with_blanks(workplace, capsys, command):
+    main(list(command))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if line != line.rstrip()] == []

@@ -36,13 +36,13 @@ def show(text: str, stream: TextIO | None = None) -> None:
 
 
 def show_rich(content: RenderableType) -> None:
-    """Print what `rich` lays out, as wide as the terminal."""
+    """Print what `rich` lays out, as wide as the terminal; lines end without blanks."""
     from rich.console import Console
 
     console = Console(highlight=False)
     with console.capture() as capture:
         console.print(content)
-    show(capture.get().rstrip("\n"))
+    show("\n".join(map(str.rstrip, capture.get().splitlines())))
 
 
 @contextlib.contextmanager

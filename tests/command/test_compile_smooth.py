@@ -55,6 +55,13 @@ def test_more_pieces_lose_less_and_take_more_neurons(place):
     assert less < error / 2
 
 
+def test_pieces_are_warned_of_where_there_is_no_smooth_activation(workplace):
+    sentence = "--pieces 7 changes nothing: the network has no smooth activations"
+
+    assert workplace.compiled("net.onnx", "--pieces", 7)["warnings"] == [sentence]
+    assert workplace.compiled("net.onnx", "--pieces", 5)["warnings"] == []
+
+
 def test_the_warning_has_function_pieces_and_error(place):
     (sentence,) = place()["warnings"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from toolchain.errors import ConversionError
 from toolchain.ir.graph import Graph
 from toolchain.ir.smooth import Smooth
-from toolchain.straight_pieces import PIECES_MAX, PIECES_MIN, fit_pieces
+from toolchain.straight_pieces import PIECES, PIECES_MAX, PIECES_MIN, fit_pieces
 
 
 def require_pieces(pieces: int) -> None:
@@ -26,13 +26,15 @@ def require_pieces(pieces: int) -> None:
 
 
 def describe_pieces(exact: Graph | None, most: int) -> Iterator[str]:
-    """Yield a sentence for each function that pieces stand in for.
+    """Yield a sentence for each function that pieces stand in for, or that there is none.
 
     Args:
         exact: The network with its smooth activations; `None` if it has none.
         most: Pieces of an activation.
     """
     smooth = () if exact is None else exact.of_type(Smooth)
+    if not smooth and most != PIECES:
+        yield f"--pieces {most} changes nothing: the network has no smooth activations"
     for curve, count in Counter(node.curve for node in smooth).items():
         fitted = fit_pieces(curve, most)
         if fitted is not None:

@@ -10,6 +10,8 @@ from toolchain.ir.ann import Dense, Input, Output
 from toolchain.ir.curve import X, swish
 from toolchain.ir.graph import Graph
 from toolchain.ir.smooth import Smooth
+from toolchain.straight_pieces import PIECES
+from toolchain.testing import chain
 from toolchain.tuning.pieces import describe_pieces, require_pieces
 
 
@@ -31,7 +33,14 @@ def test_a_sentence_for_each_function_has_pieces_and_error():
 
 
 def test_networks_without_any_have_nothing_to_read():
-    assert list(describe_pieces(None, 4)) == []
+    assert list(describe_pieces(None, PIECES)) == []
+
+
+@pytest.mark.parametrize("exact", [None, chain((2,), Dense(name="d", weight=np.eye(2)))])
+def test_pieces_that_were_asked_for_and_that_nothing_has_are_warned_of(exact):
+    assert list(describe_pieces(exact, 4)) == [
+        "--pieces 4 changes nothing: the network has no smooth activations"
+    ]
 
 
 @pytest.mark.parametrize("pieces", [1, 33])

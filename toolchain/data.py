@@ -23,7 +23,15 @@ import numpy.typing as npt
 
 from toolchain.errors import InputDataError, OutputFolderError
 from toolchain.ir.packing import pack, packed_shape
-from toolchain.npz_file import LARGEST_BYTES, Array, header_of, opened, read_array, read_rows
+from toolchain.npz_file import (
+    LARGEST_BYTES,
+    Array,
+    header_of,
+    opened,
+    read_array,
+    read_rows,
+    write_arrays,
+)
 
 Parts: TypeAlias = Mapping[str, tuple[int, ...]]
 
@@ -208,8 +216,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """
     aside = path.with_name(f".{path.name}.partial")
     try:
-        with aside.open("wb") as stream:
-            np.savez(stream, **arrays)
+        write_arrays(aside, arrays)
         aside.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
 
@@ -49,6 +49,18 @@ class Header(NamedTuple):
     shape: tuple[int, ...]
     is_fortran: bool
     dtype: np.dtype[Any]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays of any names to an npz file; ``numpy.savez`` takes none called ``file``.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                _NPY.write_array(stream, np.asanyarray(array), allow_pickle=False)
 
 
 def opened(path: Path) -> zipfile.ZipFile:

@@ -465,3 +465,14 @@ def test_an_input_called_like_the_labels_is_no_label(saved):
 
     assert samples.y is None
     assert samples.x.tolist() == [[0, 1, 1, 1]] * 2
+
+
+def test_arrays_may_have_any_name(tmp_path):
+    arrays = {name: np.arange(4.0) + i for i, name in enumerate(("file", "self", "a/b:0", "é"))}
+
+    save_arrays(tmp_path / "y.npz", arrays)
+
+    with np.load(tmp_path / "y.npz") as found:
+        assert list(found) == list(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)

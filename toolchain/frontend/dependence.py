@@ -77,7 +77,14 @@ def ends_of(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> Iterator
             )
     computed = {name for node in nodes for name in node.output}
     given = {value.name for value in graph.input}
-    for output in graph.output:
+    names = [output.name for output in graph.output]
+    for index, output in enumerate(graph.output):
+        if output.name in names[:index]:
+            yield UnsupportedOpError(
+                "is listed twice among the outputs",
+                node=output.name,
+                hint="list it once",
+            )
         if output.name in given:
             yield UnsupportedOpError(
                 "is an output that is an input, too; nothing is computed",

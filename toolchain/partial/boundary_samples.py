@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.node import Shape
+from toolchain.npz_file import write_arrays
 from toolchain.partial.chain import Chain, pieces_of
 
 LARGEST_BYTES = 2**30
@@ -59,7 +60,7 @@ def save_boundaries(
             arrays = {
                 key: held[name][: counts[path]] for key, name in zip(keys, names, strict=True)
             }
-            np.savez(path, **arrays)
+            write_arrays(path, arrays)
     return counts
 
 

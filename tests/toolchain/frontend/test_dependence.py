@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from toolchain.errors import CompileError, ImportModelError
+from toolchain.errors import CompileError, ImportModelError, UnsupportedOpError
 from toolchain.frontend.dependence import count_readers, dependent_nodes
 from toolchain.frontend.testing import (
     check_against_onnxruntime,
+    import_proto,
     import_text,
     small_integers,
     text_model,
@@ -86,6 +87,14 @@ def test_a_second_output_that_is_the_input_is_refused():
 
     assert error.node == "x"
     assert error.problem == "is an output that is an input, too; nothing is computed"
+
+
+def test_an_output_that_is_listed_twice_is_refused():
+    model = text_model("net (float[N, 3] x) => (float[N, 3] y) { y = Relu (x) }")
+    model.graph.output.append(model.graph.output[0])
+
+    with pytest.raises(UnsupportedOpError, match="'y': is listed twice among the outputs"):
+        import_proto(model)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-GROWN = ("0.08", "0.25", "0.5", "1", "2")
+WIDTHS = ("vgg16:width=0.08", "vgg16:width=0.25", "vgg16:width=0.5", "vgg16", "vgg16:width=2")
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "throughput": ("throughput.py",),
@@ -32,7 +32,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "lava": ("against_lava.py",),
     "compile": (
         "compile_time.py",
-        *(f"vgg16:width={width}" for width in GROWN),
+        *WIDTHS,
         "lenet",
         "resnet18",
         "--without-lava",

@@ -30,7 +30,7 @@ from toolchain.partial.findings import (
     PartialReport,
     SegmentFindings,
 )
-from toolchain.partial.ladder import Climb, Ladder, climb
+from toolchain.partial.ladder import Climb, climb
 from toolchain.partial.manifest import (
     Manifest,
     build_folder,
@@ -182,14 +182,7 @@ class _Compilation:
             self.plan.file.source.SerializeToString(),
             list(manifest.heads),
         )
-        ladder = Ladder(
-            source=dataclasses.replace(split, runs=(source,)),
-            split=split,
-            chain=manifest.chain(lambda part: runs[part.name]),
-            chips=[(runs[part.name], part.outputs) for part in manifest.chips],
-            shapes=manifest.shapes,
-            heads=manifest.heads,
-        )
+        ladder = manifest.ladder(dataclasses.replace(split, runs=(source,)), split, runs)
         return climb(ladder, test, lambda done: self.progress("chain", done, len(test)))
 
     def _report(

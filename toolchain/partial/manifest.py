@@ -38,7 +38,9 @@ from toolchain.ir.node import Shape
 from toolchain.ir.packing import packed_shape
 from toolchain.metrics import Head
 from toolchain.partial.chain import Chain, ChipRun, HostRun, Run, Source
+from toolchain.partial.ladder import Ladder
 from toolchain.partial.planning import Place, Plan
+from toolchain.verification.ladder import IMPORT_TOLERANCE
 
 MANIFEST = "partial.json"
 """Name of the file."""
@@ -151,6 +153,31 @@ class Manifest:
         if reads != self._shapes_of(part.inputs) or makes != self._shapes_of(part.outputs):
             raise _damaged(self.folder)
         return ChipRun(program, engine)
+
+    def ladder(
+        self,
+        source: Chain | None,
+        split: Chain,
+        runs: Mapping[str, ChipRun],
+        tolerance: float = IMPORT_TOLERANCE,
+    ) -> Ladder:
+        """Return what there is to climb.
+
+        Args:
+            source: The model as one; `None` if it is not at hand.
+            split: Its segments, all on the host.
+            runs: What runs those of the chip, by name.
+            tolerance: Largest error of the segments, relative to the largest output.
+        """
+        return Ladder(
+            source=source,
+            split=split,
+            chain=self.chain(lambda part: runs[part.name]),
+            chips=[(runs[part.name], part.outputs) for part in self.chips],
+            shapes=self.shapes,
+            heads=self.heads,
+            tolerance=tolerance,
+        )
 
     def _shapes_of(self, names: Iterable[str]) -> dict[str, Shape]:
         return {name: self.shapes[name] for name in names}

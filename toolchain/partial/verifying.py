@@ -22,7 +22,7 @@ from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.frontend.model_file import read_file
 from toolchain.partial.boundary_samples import save_boundaries
 from toolchain.partial.chain import Chain, HostRun
-from toolchain.partial.ladder import RUNGS, Ladder, climb
+from toolchain.partial.ladder import RUNGS, climb
 from toolchain.partial.manifest import (
     Manifest,
     build_folder,
@@ -156,15 +156,7 @@ def _whole(
     split = manifest.chain(manifest.on_host)
     runs = {part.name: manifest.on_chip(part, "count") for part in manifest.chips}
     source, why = _source(manifest, split, model)
-    ladder = Ladder(
-        source=source,
-        split=split,
-        chain=manifest.chain(lambda part: runs[part.name]),
-        chips=[(runs[part.name], part.outputs) for part in manifest.chips],
-        shapes=manifest.shapes,
-        heads=manifest.heads,
-        tolerance=tolerance or IMPORT_TOLERANCE,
-    )
+    ladder = manifest.ladder(source, split, runs, tolerance or IMPORT_TOLERANCE)
     found = climb(ladder, samples, lambda done: progress("chain", done, len(samples)))
     return tuple(
         dataclasses.replace(rung, why=why) if rung.status == "skipped" else rung

@@ -28,6 +28,9 @@ from toolchain.errors import InputDataError, OutputFolderError
 REPORT = "report.json"
 """Name of the file that says what a build is."""
 
+MANIFEST = "partial.json"
+"""Name of the file that says what the segments of a build are, if it has any."""
+
 WRITTEN_BY = f"snn-compile {__version__}"
 """Marks a build as ours; the word before the space is what counts."""
 
@@ -113,6 +116,14 @@ def require_replaceable(folder: Path) -> None:
     if strange:
         more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
         raise _refused(f"holds {strange[0]!r}{more}, which no build of ours wrote", folder)
+
+
+def is_partial(folder: Path) -> bool:
+    """Tell whether a folder holds a build in segments."""
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:
+        return False
 
 
 def read_report(folder: Path) -> dict[str, Any]:

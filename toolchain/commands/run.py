@@ -71,8 +71,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Run, print what was counted, and return the exit code."""
     from toolchain import execution
-    from toolchain.partial.manifest import is_partial
-    from toolchain.partial.running import run_partial
+    from toolchain.build_folder import is_partial
 
     if arguments.trace is not None:
         if is_partial(arguments.network):
@@ -89,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         elif is_partial(arguments.network):
             hint = "leave it out: one process runs the segments, one after the other"
             _require_none(arguments, ("workers", "cluster"), "is for builds of one piece", hint)
+            from toolchain.partial.running import run_partial
+
             result = run_partial(
                 arguments.network,
                 arguments.input,

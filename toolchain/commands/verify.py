@@ -59,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify, print what was found and return the exit code."""
+    from toolchain.build_folder import is_partial
     from toolchain.build_verification import verify_build
-    from toolchain.partial.manifest import is_partial
     from toolchain.partial.verifying import verify_partial
     from toolchain.report import as_json
 

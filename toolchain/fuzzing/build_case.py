@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from toolchain.build_folder import REPORT
+from toolchain.build_folder import REPORT, is_partial
 from toolchain.build_verification import verify_build
 from toolchain.errors import CompileError
 from toolchain.execution import run_build
@@ -20,7 +20,6 @@ from toolchain.fuzzing import damaged_attributes, damaged_nodes, damaged_tensors
 from toolchain.fuzzing.damaged_archives import damage_json
 from toolchain.fuzzing.damaged_bytes import damage_bytes
 from toolchain.fuzzing.whole_builds import COUNT, WholeBuild, whole_build
-from toolchain.partial.manifest import is_partial
 from toolchain.partial.running import run_partial
 from toolchain.partial.verifying import verify_partial
 

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.build_folder import digest_of, read_report
+from toolchain.build_folder import MANIFEST, digest_of, read_report
 from toolchain.errors import InputDataError
 from toolchain.execution import load_program
 from toolchain.frontend.external_data import has_external_data
@@ -41,9 +41,6 @@ from toolchain.partial.chain import Chain, ChipRun, HostRun, Run, Source
 from toolchain.partial.ladder import Ladder
 from toolchain.partial.planning import Place, Plan
 from toolchain.verification.ladder import IMPORT_TOLERANCE
-
-MANIFEST = "partial.json"
-"""Name of the file."""
 
 _FOLDER = "segments"
 _DAMAGED = (
@@ -191,14 +188,6 @@ def model_file(folder: Path, name: str) -> Path:
 def build_folder(folder: Path, name: str) -> Path:
     """Return the folder of the build of a segment on the chip."""
     return folder / _FOLDER / name
-
-
-def is_partial(folder: Path) -> bool:
-    """Tell whether a folder holds a build in segments."""
-    try:
-        return (folder / MANIFEST).is_file()
-    except OSError:
-        return False
 
 
 def manifest_of(plan: Plan, folder: Path) -> Manifest:

@@ -119,8 +119,9 @@ def read_archive(path: str, build: Callable[[str, dict[str, Any]], Any] | None =
 
     Args:
         path: Of the archive.
-        build: Makes an instance from the name of its class and its fields; without it instances
-            come as dicts with the name under ``type``.
+        build: Makes an instance from the name of its class and its fields, of which ``weight``
+            comes as narrow as it was saved; without it instances come as dicts with the name
+            under ``type``.
     """
     import json
     from pathlib import Path
@@ -129,28 +130,33 @@ def read_archive(path: str, build: Callable[[str, dict[str, Any]], Any] | None =
     import scipy.sparse
 
     with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        entries = {name: archive[name] for name in archive.files}
+        unread = set(archive.files)
 
-    def decode(value: Any) -> Any:
-        if isinstance(value, list):
-            return tuple(decode(item) for item in value)
-        if not isinstance(value, dict):
-            return value
-        if "array" in value:
-            array = entries.pop(value["array"])
-            return array.astype(np.int64) if array.dtype.kind == "i" else array
-        if "sparse" in value:
-            return scipy.sparse.csr_matrix(
-                decode(value["sparse"]), shape=decode(value["shape"])
-            )
-        if "items" in value:
-            return {key: decode(item) for key, item in value["items"]}
-        members = {key: decode(item) for key, item in value.items() if key != "type"}
-        if build is not None:
-            return build(value["type"], members)
-        return {"type": value["type"], **members}
+        def decode(value: Any, is_wide: bool = True) -> Any:
+            if isinstance(value, list):
+                return tuple(decode(item) for item in value)
+            if not isinstance(value, dict):
+                return value
+            if "array" in value:
+                unread.remove(value["array"])
+                array = archive[value["array"]]
+                return array.astype(np.int64) if is_wide and array.dtype.kind == "i" else array
+            if "sparse" in value:
+                return scipy.sparse.csr_matrix(
+                    decode(value["sparse"]), shape=decode(value["shape"])
+                )
+            if "items" in value:
+                return {key: decode(item) for key, item in value["items"]}
+            members = {
+                key: decode(item, build is None or key != "weight")
+                for key, item in value.items()
+                if key != "type"
+            }
+            if build is not None:
+                return build(value["type"], members)
+            return {"type": value["type"], **members}
 
-    return decode(json.loads(str(entries["content"])))
+        return decode(json.loads(str(archive["content"])))
 
 
 def _encode(value: Any, arrays: dict[str, npt.NDArray[Any]]) -> Any:

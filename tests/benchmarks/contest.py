@@ -1,8 +1,9 @@
 """Interleaved timing: every contender has a turn in every round, so all share the machine.
 
-A rate is samples per second of one turn. Figures are medians over the rounds; the ratio of two
-contenders is the median of the ratios within each round, which a machine that is busy for a
-while disturbs less than either rate. CPU time, of all threads together, is disturbed least.
+Each round begins with another contender, so that none is always first. A rate is samples per
+second of one turn. Figures are medians over the rounds; the ratio of two contenders is the
+median of the ratios within each round, which a machine that is busy for a while disturbs less
+than either rate. CPU time, of all threads together, is disturbed least.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,20 +67,33 @@ class Effort:
     turn_s: float = 0.4
 
 
-def race(contenders: Iterable[Contender], effort: Effort) -> None:
+def race(contenders: Sequence[Contender], effort: Effort) -> None:
     """Measure all contenders; each keeps its rates."""
     calls = {}
     for contender in contenders:
         contender.run()
         took = seconds(contender.run)
         calls[contender.name] = max(1, math.ceil(effort.turn_s / max(took, 1e-9)))
-    for _ in range(effort.rounds):
-        for contender in contenders:
+    for turn in range(effort.rounds):
+        first = turn % max(1, len(contenders))
+        for contender in (*contenders[first:], *contenders[:first]):
             number = calls[contender.name]
             contender.run()  # what the others have put out of the caches, ours included
             began, samples = time.process_time(), number * contender.samples
             contender.rates.append(samples / seconds(contender.run, number))
             contender.cpu_s.append((time.process_time() - began) / samples)
+
+
+def shares(contenders: Sequence[Contender]) -> list[float]:
+    """Return how fast each contender is beside the median of all in the same round."""
+    rounds = zip(*(one.rates for one in contenders), strict=True)
+    medians = [statistics.median(rates) for rates in rounds]
+    return [
+        statistics.median(
+            rate / middle for rate, middle in zip(one.rates, medians, strict=True)
+        )
+        for one in contenders
+    ]
 
 
 def seconds(run: Callable[[], Any], calls: int = 1) -> float:

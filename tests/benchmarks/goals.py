@@ -2,14 +2,17 @@
 
 A goal is reached if the median of the ratios within the rounds is, and the ratio of the highest
 rates is, too: work beside the benchmark slows simulators of many small steps more than others,
-and must not help us.
+and must not help us. One goal is no ratio to others: the rate has to be the same whatever the
+number of levels.
 """
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contest import Contender, significant
+from contest import Contender, shares, significant
 
 COUNT, MEASURED, TRACES = "count engine,", "count engine and operations,", "complete traces"
 FLOAT, INT8 = "onnxruntime float32", "onnxruntime int8"
@@ -80,6 +83,29 @@ def reached(network: str, batch: int, contenders: list[Contender]) -> list[str]:
             f"{significant(ours[0].cpu_ratio(fastest))} | {verdict} |"
         )
     return rows
+
+
+LEVELS_LEAST = 0.9
+"""What the lowest rate of one network with different levels is to be beside the highest."""
+
+
+def evenness(title: str, contenders: Sequence[Contender]) -> str:
+    """Return a row that says whether contenders are as fast as one another.
+
+    Each is compared with the median of its round, and these medians with one another. The
+    lowest and the highest of a single round differ even where one contender runs many times.
+    """
+    measures = (
+        shares(contenders),
+        [max(one.rates) for one in contenders],
+        [1 / statistics.median(one.cpu_s) for one in contenders],
+    )
+    ratio, undisturbed, cpu = (min(values) / max(values) for values in measures)
+    verdict = "reached" if min(ratio, undisturbed) >= LEVELS_LEAST else "**missed**"
+    return (
+        f"| {title} | {LEVELS_LEAST:g} | {significant(ratio)} | {significant(undisturbed)} | "
+        f"{significant(cpu)} | {verdict} |"
+    )
 
 
 def _is_ours(contender: Contender, goal: Goal) -> bool:

@@ -2,9 +2,11 @@
 
     python tests/benchmarks/growth.py [--of levels batch ...] [--json FILE] [--page]
 
-All rows of a table are measured in turn, in one process, beside onnxruntime on the float32
-network of the same size. Levels and batches change one network; width, depth and size build
-others. Windows are those of LM-HT neurons: the source network's rectifiers are exchanged for
+All rows of a table have turns in every round, in one process, beside onnxruntime on the
+float32 network of the same size. Turns are short and rounds many: what disturbs a machine for
+a while disturbs all rows of a round. Levels and batches change one network; width, depth and
+size build others. Whether the rate is the same for all levels is a goal (`goals.evenness`).
+Windows are those of LM-HT neurons: the source network's rectifiers are exchanged for
 neurons of several windows that cannot be merged into one, so ``windows`` times the work is
 wanted.
 """
@@ -78,8 +80,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--of", nargs="+", choices=list(VALUES), default=list(VALUES))
     parser.add_argument("--network", default="vgg16")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--turn", type=float, default=0.3, help="least seconds of a turn")
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--turn", type=float, default=0.1, help="least seconds of a turn")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", action="store_true", help="rewrite docs/benchmarks.md")
     return parser.parse_args()
@@ -96,6 +98,7 @@ def measure(subject: str, arguments: argparse.Namespace) -> dict[str, Any]:
     before = load()
     race([one for row in rows for one in row[2:]], Effort(arguments.rounds, arguments.turn))
     text = table(subject, rows, f"load {before} before and {load()} after")
+    text += goal(rows) if subject == "levels" else ""
     write(text)
     data = [
         {"point": vars(point), "float": base.rates, "count": ours.rates}
@@ -119,7 +122,7 @@ def contenders(point: Point, threads: int) -> tuple[float, Any, Any]:
     program = ours.compiled(graph, x[:CALIBRATION], levels=point.levels, lowering="temporal")
     batch = x[: point.batch]
     base = runtimes.onnxruntime_float(model, batch, threads)
-    count = ours.engine("count", program, batch)
+    count = ours.counting(program, batch)
     base.name, count.name = f"float {point}", f"count {point}"
     return count_multiplications(model) / 1e6, base, count
 
@@ -140,8 +143,8 @@ def table(subject: str, rows: list[Any], load: str) -> str:
     lines = [
         f"**{subject}** ({shown}; {load})\n",
         f"| {subject} | M multiplications | onnxruntime float32/s | count engine/s | "
-        "lowest to highest | ratio |",
-        "|--:|--:|--:|--:|--:|--:|",
+        "lowest to highest | ratio | whole batches in |",
+        "|--:|--:|--:|--:|--:|--:|---|",
     ]
     for point, multiplications, base, count in rows:
         cells = (
@@ -151,9 +154,25 @@ def table(subject: str, rows: list[Any], load: str) -> str:
             significant(count.median),
             f"{significant(min(count.rates))} to {significant(max(count.rates))}",
             significant(count.ratio(base)),
+            count.note,
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def goal(rows: list[Any]) -> str:
+    """Return how even the rates are, and whether they are as even as they were to be."""
+    from contest import shares, significant
+    from goals import HEAD, evenness
+
+    labels, counts = [point.label for point, *_ in rows], [row[-1] for row in rows]
+    beside = zip(shares(counts), labels, strict=True)
+    listed = ", ".join(f"{significant(share)} at {label}" for share, label in beside)
+    title = f"{rows[0][0].network}: slowest / fastest of {', '.join(labels)} levels"
+    return (
+        f"\nBeside the median of its round, each runs at {listed}.\n\n"
+        f"{HEAD}{evenness(title, counts)}\n"
+    )
 
 
 if __name__ == "__main__":

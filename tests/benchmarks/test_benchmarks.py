@@ -75,7 +75,7 @@ def test_a_network_is_written_as_it_is_read():
         assert str(read_network(text)) == text
 
 
-def test_every_contender_has_its_turn_in_every_round():
+def test_every_contender_has_its_turn_in_every_round_and_is_first_in_turn():
     from contest import Contender, Effort, race
 
     turns = []
@@ -83,7 +83,9 @@ def test_every_contender_has_its_turn_in_every_round():
 
     race(contenders, Effort(rounds=3, turn_s=0))
 
-    assert turns == ["a", "a", "b", "b", *("a", "a", "b", "b") * 3]
+    prepared, rounds = turns[:4], turns[4:]
+    assert prepared == ["a", "a", "b", "b"]
+    assert rounds == ["a", "a", "b", "b", "b", "b", "a", "a", "a", "a", "b", "b"]
     assert [len(one.rates) for one in contenders] == [3, 3]
 
 
@@ -94,6 +96,18 @@ def test_a_ratio_is_that_of_the_rounds():
     theirs = Contender("theirs", 1, print, rates=[1.0, 10.0, 3.0])
 
     assert ours.ratio(theirs) == 2.0
+
+
+def test_what_slows_a_whole_round_leaves_rates_even():
+    from contest import Contender
+    from goals import evenness
+
+    base = Contender("1 level", 1, print, rates=[100.0, 50.0, 99.0], cpu_s=[1.0])
+    steady = Contender("15 levels", 1, print, rates=[95.0, 47.5, 100.0], cpu_s=[1.0])
+    slower = Contender("255 levels", 1, print, rates=[88.0, 44.0, 89.0], cpu_s=[1.0])
+
+    assert evenness("t", [base, steady]) == "| t | 0.9 | 0.950 | 1.00 | 1.00 | reached |"
+    assert evenness("t", [base, slower]).endswith(" 0.880 | 0.890 | 1.00 | **missed** |")
 
 
 def test_only_its_section_of_the_page_is_rewritten(tmp_path):

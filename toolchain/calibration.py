@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +19,11 @@ from toolchain.onnx_export import export_onnx
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _VALUES_PER_CHANNEL = 8192
-_BATCH_BYTES = 128 * 2**20
+_VALUES_BYTES = 64 * 2**20
+"""Of the chosen values of all channels; from many channels fewer are chosen."""
+
+_VALUES_LEAST = 1024
+_BATCH_BYTES = 32 * 2**20
 _SEED = 0
 
 
@@ -30,7 +34,8 @@ class Activation:
     Attributes:
         maximum: ``(C,)``, over all samples and positions.
         mean: ``(C,)``, likewise.
-        values: ``(C, K)``, a random choice of K values, the same positions for all channels.
+        values: ``(C, K)``, a random choice of K values, the same positions for all channels;
+            none once thresholds have been chosen.
     """
 
     maximum: Floats
@@ -57,6 +62,16 @@ class Calibration:
 
     x: npt.NDArray[np.generic]
     activations: Mapping[str, Activation] = field(default_factory=dict)
+
+    def without_values(self) -> Calibration:
+        """Return what is needed once thresholds have been chosen; the values take the most."""
+        return Calibration(
+            self.x,
+            {
+                name: replace(activation, values=activation.values[:, :0].copy())
+                for name, activation in self.activations.items()
+            },
+        )
 
 
 def session(model: bytes, *, as_written: bool = False) -> onnxruntime.InferenceSession:
@@ -92,10 +107,11 @@ def calibrate(graph: Graph, x: npt.NDArray[np.generic]) -> Calibration:
         name: [] for name in names
     }
     random = np.random.default_rng(_SEED)
+    wanted = -(-_values_per_channel(graph, names, len(x)) // len(x))
     for values in activation_batches(graph, x, names):
         for name, value in zip(names, values, strict=True):
-            collected[name].append(_statistics(value, len(x), random))
-    activations = {name: _merge(batches) for name, batches in collected.items()}
+            collected[name].append(_statistics(value, wanted, len(x), random))
+    activations = {name: _merge(collected.pop(name)) for name in names}
     for name, activation in activations.items():
         if activation.maximum.max() <= 0:
             raise ConversionError(
@@ -110,22 +126,42 @@ def activation_batches(
     graph: Graph, x: npt.NDArray[np.generic], names: list[str]
 ) -> Iterator[list[npt.NDArray[np.float32]]]:
     """Yield the values of the named nodes, ``(batch, *shape)`` each, batch after batch."""
-    runner = session(export_onnx(graph, names))
+    exported = export_onnx(graph, names)
+    runner = session(exported.model)
     bytes_per_sample = 4 * sum(int(np.prod(graph.shapes[name])) for name in names)
     batch = int(np.clip(_BATCH_BYTES // bytes_per_sample, 1, 256))
     for start in range(0, len(x), batch):
         chunk = x[start : start + batch]
         fed = {node.name: encode(node, chunk).astype(np.float32) for node in graph.inputs}
-        yield runner.run(names, fed)
+        yield runner.run(names, {**fed, **exported.weights})
+
+
+def _values_per_channel(graph: Graph, names: list[str], samples: int) -> int:
+    """Return how many values are chosen of each channel, as far as there are so many."""
+    shapes = [graph.shapes[name] for name in names]
+    values = sum(
+        shape[0] * min(_VALUES_PER_CHANNEL, samples * int(np.prod(shape[1:])))
+        for shape in shapes
+    )
+    share = _VALUES_BYTES / (values * np.dtype(np.float32).itemsize)
+    if share >= 1:
+        return _VALUES_PER_CHANNEL
+    return max(_VALUES_LEAST, int(_VALUES_PER_CHANNEL * share))
 
 
 def _statistics(
-    value: npt.NDArray[np.float32], samples: int, random: np.random.Generator
+    value: npt.NDArray[np.float32], wanted: int, samples: int, random: np.random.Generator
 ) -> tuple[Floats, Floats, npt.NDArray[np.float32]]:
-    """Return maximum ``(C,)``, sum over samples of the mean ``(C,)`` and chosen values."""
+    """Return maximum ``(C,)``, sum over samples of the mean ``(C,)`` and chosen values.
+
+    Args:
+        value: Of one batch, ``(batch, *shape)``.
+        wanted: Values of each channel and sample.
+        samples: Of all batches.
+        random: Chooses positions.
+    """
     per_channel = value.reshape(*value.shape[:2], -1)
     positions = per_channel.shape[2]
-    wanted = -(-_VALUES_PER_CHANNEL // samples)
     if positions > wanted:
         chosen = per_channel[:, :, np.sort(random.choice(positions, wanted, replace=False))]
     else:

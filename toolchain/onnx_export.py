@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
@@ -19,8 +20,21 @@ _OPSET = 13
 _IR_VERSION = 8
 
 
-def export_onnx(graph: Graph, outputs: Iterable[str]) -> bytes:
-    """Return a serialized ONNX model of ``graph`` that returns the values of ``outputs``.
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A network as an ONNX model that is given its weights in every run, and keeps no copy.
+
+    Attributes:
+        model: Serialized.
+        weights: Inputs of the model beside those of the network, by name.
+    """
+
+    model: bytes
+    weights: Mapping[str, Array]
+
+
+def export_onnx(graph: Graph, outputs: Iterable[str]) -> Exported:
+    """Return an ONNX model of ``graph`` that returns the values of ``outputs``.
 
     An input is ``(batch, *shape)`` in channel-first order, as `reference.encode` makes it, and
     every value is called as its node. Float32, opset 13.
@@ -41,11 +55,15 @@ def export_onnx(graph: Graph, outputs: Iterable[str]) -> bytes:
         helper.make_tensor_value_info(node.name, TensorProto.FLOAT, ["N", *node.shape])
         for node in graph.inputs
     ]
+    entries += [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, weight.shape)
+        for name, weight in model.weights.items()
+    ]
     body = helper.make_graph(model.nodes, "network", entries, returned, model.constants)
     made = helper.make_model(
         body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
     )
-    return made.SerializeToString()
+    return Exported(made.SerializeToString(), model.weights)
 
 
 class _Builder:
@@ -53,6 +71,12 @@ class _Builder:
         self.graph = graph
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self.weights: dict[str, Array] = {}
+
+    def weight(self, node: Dense | Conv) -> str:
+        name = f"{node.name}/weight"
+        self.weights[name] = node.weight.astype(np.float32, copy=False)
+        return name
 
     def constant(self, name: str, value: Array) -> str:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
@@ -75,15 +99,13 @@ def _(node: Input, model: _Builder) -> None:
 
 @_export.register
 def _(node: Dense, model: _Builder) -> None:
-    weight = model.constant(f"{node.name}/weight", node.weight.T.astype(np.float32))
     bias = model.constant(f"{node.name}/bias", np.asarray(node.bias, np.float32))
-    product = model.add("MatMul", [node.inputs[0], weight], f"{node.name}/product")
-    model.add("Add", [product, bias], node.name)
+    model.add("Gemm", [node.inputs[0], model.weight(node), bias], node.name, transB=1)
 
 
 @_export.register
 def _(node: Conv, model: _Builder) -> None:
-    weight = model.constant(f"{node.name}/weight", node.weight.astype(np.float32))
+    weight = model.weight(node)
     geometry = {
         "strides": list(node.stride),
         "dilations": list(node.dilation),

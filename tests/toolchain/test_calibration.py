@@ -83,6 +83,27 @@ def test_many_values_are_thinned_at_the_same_positions_of_all_channels(monkeypat
     np.testing.assert_allclose(found.maximum, activations.max(axis=1), rtol=1e-5)
 
 
+def test_of_many_channels_fewer_values_are_chosen(monkeypatch):
+    monkeypatch.setattr(calibration, "_VALUES_PER_CHANNEL", 200)
+    monkeypatch.setattr(calibration, "_VALUES_LEAST", 10)
+    monkeypatch.setattr(calibration, "_VALUES_BYTES", 3 * 100 * 4)
+
+    found = calibrate(network(), samples()).activations["relu"]
+
+    assert found.values.shape == (3, 100)
+
+
+def test_values_are_not_kept_once_thresholds_have_been_chosen():
+    found = calibrate(network(), samples())
+
+    left = found.without_values().activations["relu"]
+
+    assert left.values.size == 0
+    assert left.values.base is None
+    np.testing.assert_array_equal(left.mean, found.activations["relu"].mean)
+    np.testing.assert_array_equal(left.maximum, found.activations["relu"].maximum)
+
+
 def test_the_same_samples_give_the_same_statistics(monkeypatch):
     monkeypatch.setattr(calibration, "_VALUES_PER_CHANNEL", 40)
 

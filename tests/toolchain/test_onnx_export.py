@@ -25,7 +25,9 @@ CONTEXT = Context(target=TARGETS["loihi2"], levels=4, method="maximum", lowering
 
 def run_exported(graph, x, names):
     chunk = encode(graph.input, x).astype(np.float32)
-    return session(export_onnx(graph, names)).run(names, {graph.input.name: chunk})
+    exported = export_onnx(graph, names)
+    fed = {graph.input.name: chunk, **exported.weights}
+    return session(exported.model).run(names, fed)
 
 
 @given(st.randoms())
@@ -79,7 +81,7 @@ def test_every_primitive_is_exported(nodes):
 def test_the_model_is_valid_and_says_its_shapes():
     graph = chain((2, 5, 6), conv(), Relu(name="relu"))
 
-    model = onnx.load_from_string(export_onnx(graph, ["relu", "conv"]))
+    model = onnx.load_from_string(export_onnx(graph, ["relu", "conv"]).model)
 
     onnx.checker.check_model(model, full_check=True)
     assert [output.name for output in model.graph.output] == ["relu", "conv"]

@@ -82,11 +82,50 @@ def test_no_method_depends_on_the_units(method, values, levels, factor):
     np.testing.assert_allclose(scaled, method(activation(values), levels) * factor, rtol=1e-5)
 
 
-def test_channels_of_several_blocks_are_searched_alone(monkeypatch):
-    monkeypatch.setattr("toolchain.conversion.mmse._BLOCK_VALUES", 40)
+def test_values_of_several_blocks_are_searched_together(monkeypatch):
     found = np.abs(np.random.default_rng(0).normal(size=(5, 20))).astype(np.float32)
+    at_once = mmse(activation(found), 7)
 
-    thresholds = mmse(activation(found), 7)
+    monkeypatch.setattr("toolchain.conversion.mmse._BLOCK_VALUES", 8)
 
-    alone = [mmse(activation(found[c : c + 1]), 7)[0] for c in range(5)]
-    np.testing.assert_array_equal(thresholds, alone)
+    np.testing.assert_array_equal(mmse(activation(found), 7), at_once)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 15, 255])
+def test_the_threshold_is_that_of_a_search_over_all_values(levels):
+    random = np.random.default_rng(levels)
+    found = np.maximum(random.gamma(2, 1, (8, 500)) - 1, 0).astype(np.float32)
+    maxima = found.max(axis=1) * [1, 1, 1, 1, 1.01, 1.1, 2, 5]
+
+    thresholds = mmse(activation(found, maxima), levels)
+
+    candidates = [share * maxima / levels for share in np.linspace(1.0, 0.1, 91)]
+    errors = [error_of(found, candidate, levels) for candidate in candidates]
+    wanted = np.stack(candidates)[np.argmin(errors, axis=0), np.arange(8)]
+    np.testing.assert_allclose(thresholds, wanted, rtol=1e-12)
+
+
+@given(values, st.sampled_from([0, 0.5, 1, 2]), levels)
+def test_no_candidate_has_a_smaller_error(found, unit, levels):
+    found = found if unit == 0 else np.float32(unit) * np.rint(found / np.float32(unit))
+    statistics = activation(found)
+
+    smallest = error_of(found, mmse(statistics, levels), levels)
+
+    for share in np.linspace(0.1, 1.0, 91):
+        error = error_of(found, share * statistics.maximum / levels, levels)
+        assert np.all(
+            smallest <= error + 1e-12 * np.square(found, dtype=np.float64).mean(axis=1)
+        )
+
+
+def test_the_largest_threshold_is_taken_of_those_that_are_as_good():
+    found = activation(np.full((1, 10), 900, np.float32), [3000])
+
+    assert mmse(found, 15).item() == pytest.approx(180)  # as 150, 100, 90, 60, ... are
+
+
+def test_a_channel_that_overflows_has_no_threshold():
+    found = activation(np.full((1, 2), np.inf, np.float32))
+
+    assert mmse(found, 4).tolist() == [0]

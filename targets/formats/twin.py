@@ -24,7 +24,7 @@ def emit_twin(program: Program, out_dir: Path) -> tuple[Path, ...]:
     from targets.twin.layout import lay_out
     from targets.twin.model import twin_model
 
-    model = twin_model(lay_out(program.graph))
+    model = twin_model(lay_out(program.graph)).whole()
     path = out_dir / FILE_NAME
     path.write_bytes(model.SerializeToString(deterministic=True))
     return (path,)

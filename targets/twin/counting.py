@@ -20,7 +20,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 
 from targets.twin.activity import Census, census_value
@@ -32,6 +31,7 @@ from targets.twin.openvino_network import OpenVinoNetwork, is_exact, is_installe
 from targets.twin.openvino_network import run_cases as run_in_openvino
 from targets.twin.self_test import failures, run_cases
 from targets.twin.sessions import open_session
+from targets.twin.writer import Model
 from toolchain.cores import cores
 from toolchain.errors import MissingDependencyError
 from toolchain.ir.graph import Graph
@@ -219,16 +219,16 @@ class _Fastest:
 class _Sessions:
     """One model, for runs that share threads and for runs side by side."""
 
-    def __init__(self, write: Callable[[], onnx.ModelProto], threads: int) -> None:
+    def __init__(self, write: Callable[[], Model], threads: int) -> None:
         self._write, self._threads = write, threads
 
     @cached_property
     def shared(self) -> onnxruntime.InferenceSession:
-        return open_session(self._write().SerializeToString(), self._threads)
+        return open_session(self._write(), self._threads)
 
     @cached_property
     def single(self) -> onnxruntime.InferenceSession:
-        return open_session(self._write().SerializeToString(), 1)
+        return open_session(self._write(), 1)
 
 
 def trusted_layout(graph: Graph) -> Layout:

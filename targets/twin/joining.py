@@ -64,7 +64,7 @@ class Block:
     """
 
     parts: tuple[Part, ...]
-    weight: IndexArray
+    weight: Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from targets.twin.layout import Layout
 from targets.twin.network import emit_entries, emit_network, entry_signal, fired_value
 from targets.twin.sums import Sum
 from targets.twin.windowed import Windowed
-from targets.twin.writer import ModelWriter, batch_of
+from targets.twin.writer import Model, ModelWriter, batch_of
 from toolchain import __version__
 from toolchain.ir.graph import Graph
 from toolchain.ir.packing import packed_shape
@@ -25,7 +25,7 @@ READOUT = "sums"
 """Output of `network_model`: what leaves the last layer."""
 
 
-def twin_model(layout: Layout) -> onnx.ModelProto:
+def twin_model(layout: Layout) -> Model:
     """Return the whole twin: the same inputs and outputs as the source model.
 
     Raises:
@@ -49,7 +49,7 @@ def twin_model(layout: Layout) -> onnx.ModelProto:
 
 def network_model(
     layout: Layout, counts: Collection[str] = (), censuses: Collection[Census] = ()
-) -> onnx.ModelProto:
+) -> Model:
     """Return the twin without its ends: integers in, sums out, and the counts asked for.
 
     Args:
@@ -117,7 +117,7 @@ def _note(layout: Layout, node: Spiking) -> dict[str, Any]:
     }
     if isinstance(form, str):
         return note | {"why": form}
-    parts = form.windows if isinstance(form, Windowed) else (form,)
+    parts = [window.form for window in form.windows] if isinstance(form, Windowed) else [form]
     largest_pair = max(part.largest_pair for part in parts)
     return note | {
         "largest_sum": max(part.largest for part in parts),

@@ -40,7 +40,7 @@ class Quantized:
     """A population as one quantized layer.
 
     Attributes:
-        joined: Its layers as one.
+        joined: Its layers as one; the weights of a dense one with those of constant columns.
         bias: ``(C,)``, of each row of the weights, initial potential included and half the
             threshold taken off.
         scale: ``(C,)``, likewise.
@@ -95,6 +95,24 @@ def quantize(
     copies = math.prod(shape[1:]) if flat else joined.together
     bias, scale = np.tile(bias - threshold // 2, copies), np.tile(scale, copies)
     return _checked(joined, bias, scale, own, signals, shape if flat else None)
+
+
+def whole_sums(layer: Layer, signal: Signal, zero: int) -> Quantized:
+    """Return a layer of weights within +-127 whose sums themselves, within a byte, come out.
+
+    Args:
+        layer: One whose sums are never negative.
+        signal: What it reads.
+        zero: Byte that stands for 0 in what comes out.
+    """
+    channels = len(layer.weight)
+    parts = (Part(0),)
+    joined = Joined((Block(parts, layer.weight),))
+    bias, scale = np.full(channels, zero), np.ones(channels, np.float32)
+    form = _checked(joined, bias, scale, None, [signal])
+    if isinstance(form, str):
+        raise TypeError(form)
+    return form
 
 
 def emit_quantized(
@@ -202,8 +220,7 @@ def _emit_product(
 ) -> str:
     for columns, byte in ((form.ones, 1 + zero), (form.tops, _TOP + zero)):
         source = _with_columns(writer, f"{name}/byte{byte}", source, columns, byte)
-    weight = np.concatenate([block.weight, bias_columns(form)], axis=1)
-    names = [source, *_quantization(writer, form, weight.T, rows, zero, name)]
+    names = [source, *_quantization(writer, form, block.weight.T, rows, zero, name)]
     return writer.add("QLinearMatMul", names, f"{name}/fired")
 
 
@@ -247,16 +264,21 @@ def _quantization(
     ]
 
 
-def bias_columns(form: Quantized) -> IndexArray:
-    """Return the weights ``(C, ones + tops)`` of the constant columns of a dense layer."""
-    many = np.rint(form.bias / _TOP).astype(np.int64)
-    columns = np.zeros((len(form.bias), form.ones + form.tops), np.int64)
-    if form.ones:
-        columns[:, 0] = form.bias - many * _TOP
-    for column in range(form.ones, columns.shape[1]):
-        columns[:, column] = np.clip(many, -WEIGHT_MAX, WEIGHT_MAX)
-        many = many - columns[:, column]
-    return columns
+def _with_bias(block: Block, bias: IndexArray, ones: int, tops: int) -> Block:
+    """Return the block of a dense layer with the weights of its constant columns.
+
+    It is transposed in memory, as ONNX wants it.
+    """
+    outputs, inputs = block.weight.shape
+    weight = np.empty((inputs + ones + tops, outputs), np.int8)
+    weight[:inputs] = block.weight.T
+    many = np.rint(bias / _TOP).astype(np.int64)
+    if ones:
+        weight[inputs] = bias - many * _TOP
+    for column in range(inputs + ones, len(weight)):
+        weight[column] = np.clip(many, -WEIGHT_MAX, WEIGHT_MAX)
+        many = many - weight[column]
+    return replace(block, weight=weight.T)
 
 
 def _checked(
@@ -288,6 +310,9 @@ def _checked(
     pair = (
         2 * max(bytes_read) * max(WEIGHT_MAX * (ones + tops > 0), *(int(r.max()) for r in rows))
     )
+    if joined.blocks[0].weight.ndim == 2:
+        (block,) = joined.blocks
+        joined = replace(joined, blocks=(_with_bias(block, bias, ones, tops),))
     return Quantized(joined, bias, scale, ones, tops, own, largest, pair, shape)
 
 

@@ -154,4 +154,4 @@ def _run(layout: Layout, case: Case) -> Values:
     fed = {
         layout.values[name]: _as_fed(x, layout.signals[name]) for name, x in case.inputs.items()
     }
-    return run_once(model.SerializeToString(), fed)
+    return run_once(model, fed)

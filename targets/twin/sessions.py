@@ -10,17 +10,20 @@ from typing import Any
 import numpy.typing as npt
 import onnxruntime
 
+from targets.twin.writer import Model
 
-def open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+
+def open_session(model: Model, threads: int) -> onnxruntime.InferenceSession:
     """Return a session on the CPU.
 
     Threads that wait do not spin: with more than one session in a process spinning ones keep
     the cores from those that work. On CPUs without dot products of bytes, kernels are asked for
     that do not saturate; where there are such products, those kernels take twice the time.
-    There is no arena: it would keep the memory of the largest run, and is not faster.
+    There is no arena: it would keep the memory of the largest run, and is not faster. Large
+    constants are taken from their arrays, because a session keeps the text of its model.
 
     Args:
-        model: Serialized.
+        model: What is run.
         threads: That share the work of one run, >= 1.
     """
     options = onnxruntime.SessionOptions()
@@ -30,10 +33,14 @@ def open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not has_byte_products():
         options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    make = onnxruntime.OrtValue.ortvalue_from_numpy
+    values = [make(array) for array in model.large.values()]
+    options.add_external_initializers(list(model.large), values)
+    content = model.proto.SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def run_once(model: bytes, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def run_once(model: Model, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return the only output of a model."""
     (output,) = open_session(model, 1).run(None, dict(inputs))
     return output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,31 @@ from toolchain.ir.node import Shape
 _OPSET = 13
 _IR_VERSION = 8
 
+_LARGE_BYTES = 2**16
+"""Constants from here on stay arrays: most are weights, which the network holds anyway."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model, and beside it the large constants, which a session can read where they are.
+
+    Attributes:
+        proto: The model; large constants are declared in it as external data.
+        large: Values of those, by name.
+    """
+
+    proto: onnx.ModelProto
+    large: Mapping[str, npt.NDArray[Any]]
+
+    def whole(self) -> onnx.ModelProto:
+        """Return a model with all constants in it, as files have it."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.proto)
+        for tensor in model.graph.initializer:
+            if tensor.name in self.large:
+                tensor.CopyFrom(numpy_helper.from_array(self.large[tensor.name], tensor.name))
+        return model
+
 
 class ModelWriter:
     """A model in the making: nodes in the order they run, and constants."""
@@ -22,14 +48,22 @@ class ModelWriter:
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
+        self._large: dict[str, npt.NDArray[Any]] = {}
 
     def constant(self, name: str, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
-        """Add a constant under a name of its own and return the name."""
+        """Add a constant under a name of its own and return the name.
+
+        A large array that is of this type is not copied, so nobody may change it.
+        """
         if name in self._constants:
             raise ValueError(f"two constants are called {name!r}")
         array = np.ascontiguousarray(np.asarray(value, dtype))
         shaped = array.reshape(np.shape(value))  # NumPy makes scalars one-dimensional
-        self._constants[name] = numpy_helper.from_array(shaped, name)
+        if shaped.nbytes < _LARGE_BYTES:
+            self._constants[name] = numpy_helper.from_array(shaped, name)
+        else:
+            self._constants[name] = _declared(name, shaped)
+            self._large[name] = shaped
         return name
 
     def shared(self, value: int, dtype: npt.DTypeLike) -> str:
@@ -61,7 +95,7 @@ class ModelWriter:
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
         notes: Mapping[str, str],
-    ) -> onnx.ModelProto:
+    ) -> Model:
         """Return the model; ``notes`` are its metadata."""
         body = helper.make_graph(
             self._nodes, name, inputs, outputs, list(self._constants.values())
@@ -70,7 +104,19 @@ class ModelWriter:
             body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
         )
         helper.set_model_props(model, dict(notes))
-        return model
+        return Model(model, self._large)
+
+
+def _declared(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
+    """Return a constant without its values; ONNX wants a place where they are said to be."""
+    tensor = onnx.TensorProto(
+        name=name,
+        data_type=tensor_type(array.dtype),
+        dims=array.shape,
+        data_location=onnx.TensorProto.EXTERNAL,
+    )
+    tensor.external_data.add(key="location", value="in memory")
+    return tensor
 
 
 def tensor_type(dtype: npt.DTypeLike) -> int:

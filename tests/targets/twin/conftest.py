@@ -185,7 +185,7 @@ def run_network(run_model):
 
     def run(layout, encoded, *, is_optimized=True):
         entry, names = layout.signals[layout.graph.input.name], list(layout.forms)
-        model = network_model(layout, names)
+        model = network_model(layout, names).whole()
         x = (encoded + entry.zero_point).astype(np.uint8 if entry.is_bytes else np.float32)
         sums, *counts = run_model(model, x, is_optimized=is_optimized)
         limited = {

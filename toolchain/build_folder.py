@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import secrets
@@ -23,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from toolchain import __version__
+from toolchain.digest import digest_of
 from toolchain.errors import InputDataError, OutputFolderError
 
 REPORT = "report.json"
@@ -165,11 +165,6 @@ def _is_inside(name: Any) -> bool:
     path = PurePosixPath(name)
     is_short = all(len(part.encode(errors="replace")) <= _NAME_MAX for part in path.parts)
     return bool(path.parts) and is_short and not path.is_absolute() and ".." not in path.parts
-
-
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _report(folder: Path) -> dict[str, Any] | None:

@@ -20,11 +20,11 @@ from typing import Any, Literal, TypeAlias
 from toolchain.build_folder import (
     REPORT,
     WRITTEN_BY,
-    digest_of,
     listed_files,
     read_report,
 )
 from toolchain.data import Samples, load_samples, require_shape
+from toolchain.digest import digest_of
 from toolchain.engine import ENGINES, Program
 from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -74,11 +75,11 @@ class Calibration:
         )
 
 
-def session(model: bytes, *, as_written: bool = False) -> onnxruntime.InferenceSession:
+def session(model: Path | bytes, *, as_written: bool = False) -> onnxruntime.InferenceSession:
     """Return an onnxruntime session on the CPU that shares its cores with other sessions.
 
     Args:
-        model: Serialized.
+        model: Its file, or serialized.
         as_written: Run the nodes one by one as the file has them. Fusion is faster, and wrong
             for some models: onnxruntime 1.31 merges zero padding into a max-pool.
     """
@@ -87,6 +88,7 @@ def session(model: bytes, *, as_written: bool = False) -> onnxruntime.InferenceS
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever its suffix
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from toolchain.build_folder import digest_of, read_report
+from toolchain.build_folder import read_report
 from toolchain.data import load_samples, save_arrays
+from toolchain.digest import digest_of
 from toolchain.engine import NETWORK_FILES, PopulationTrace, Program, Selection
 from toolchain.errors import InputDataError
 from toolchain.evaluation.crew import Crew, OneProcess, evaluate

@@ -343,7 +343,7 @@ class _Compilation:
     def _report(self, stages: Stages, found: Climb, folder: Path, x: Array) -> Report:
         graph, circuit = stages.program.graph, stages.program.circuit
         return Report(
-            model={"name": model_name(self.options.model), "sha256": stages.model.sha256},
+            model={"name": model_name(self.options.model), "sha256": stages.model.source.sha256},
             target=self.target.name,
             lowering=stages.lowering,
             method=origin_of(stages.prepared) or self.options.method,

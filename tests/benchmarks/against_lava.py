@@ -168,7 +168,7 @@ def source_model(arguments: argparse.Namespace, x: Any) -> Callable[[], Any]:
     from toolchain.frontend import import_model
 
     model = import_model(arguments.model)
-    session = onnxruntime_runner(model.model_bytes, arguments.threads)
+    session = onnxruntime_runner(model.source.runnable(), arguments.threads)
     given = x.astype(model.graph.input.dtype)
     batches = np.split(given, len(given)) if model.has_fixed_batch else [given]
 

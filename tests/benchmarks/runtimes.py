@@ -28,7 +28,7 @@ def onnxruntime_int8(quantized: onnx.ModelProto, x: Floats, threads: int) -> Con
     return Contender("onnxruntime int8", len(x), lambda: run(x))
 
 
-def onnxruntime_runner(model: bytes, threads: int) -> Callable[[Floats], Any]:
+def onnxruntime_runner(model: Path | bytes, threads: int) -> Callable[[Floats], Any]:
     """Return a function that runs samples; its threads sleep while others have their turn."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

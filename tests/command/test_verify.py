@@ -161,7 +161,7 @@ def test_a_weight_of_the_netx_file_that_was_changed_is_named(
         file["layer/1/weight"][2, 1] += 8
     if is_silent:  # the digest was changed, too
         report = json.loads((workplace.path / "build/report.json").read_text())
-        from toolchain.build_folder import digest_of
+        from toolchain.digest import digest_of
 
         report["sha256"]["network.net"] = digest_of(path)
         (workplace.path / "build/report.json").write_text(json.dumps(report))

@@ -129,7 +129,7 @@ def test_every_activation_is_found_in_the_model_by_its_tensor(name):
     model = import_text(text, **weights)
     x = normal(4, *model.input_shape, scale=1)
     relus = model.graph.of_type(Relu)
-    proto = onnx.load_model_from_string(model.model_bytes)
+    proto = model.source.read()
     proto.graph.output.extend(onnx.ValueInfoProto(name=relu.tensor) for relu in relus)
     session = onnxruntime.InferenceSession(proto.SerializeToString())
 
@@ -195,4 +195,4 @@ def test_importing_twice_gives_the_same():
     first, second = (import_text(CNN, **CNN_WEIGHTS) for _ in range(2))
 
     assert [node.name for node in first.graph] == [node.name for node in second.graph]
-    assert first.sha256 == second.sha256
+    assert first.source.sha256 == second.source.sha256

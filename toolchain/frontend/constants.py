@@ -22,6 +22,7 @@ from onnx.reference import ReferenceEvaluator
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.functions import function_types, is_function
 from toolchain.frontend.model_file import ModelFile, schema_of
+from toolchain.frontend.skeleton import LARGEST_KNOWN
 from toolchain.ir.node import Array
 from toolchain.limits import Limits
 from toolchain.ops import FOLDED
@@ -29,9 +30,6 @@ from toolchain.ops._call import dtype_name
 
 _LARGEST_RANK = 32
 """Axes of one value that are supported: as many as NumPy's arrays have in every version."""
-
-_LARGEST_KNOWN = 1024
-"""Elements up to which shape inference is told a constant: shapes and the like are smaller."""
 
 _PRODUCTS_PER_ELEMENT = 64
 """Multiplications that take as long as making one element."""
@@ -183,7 +181,7 @@ def _infer(known: Resolved, node: onnx.NodeProto, opset: int) -> Mapping[str, on
     small = {
         name: onnx.numpy_helper.from_array(known.constants[name], name)
         for name in node.input
-        if name in known.constants and known.constants[name].size <= _LARGEST_KNOWN
+        if name in known.constants and known.constants[name].size <= LARGEST_KNOWN
     }
     try:
         return dict(

@@ -21,6 +21,8 @@ from toolchain.frontend.functions import check_windows, importer_name
 from toolchain.frontend.model_file import ModelFile, read_model
 from toolchain.frontend.node_importer import NodeImporter
 from toolchain.frontend.recurrence import RECURRENT
+from toolchain.frontend.skeleton import skeleton_of
+from toolchain.frontend.source_model import SourceModel
 from toolchain.frontend.ways_out import way_out
 from toolchain.ir.ends import sample_shape
 from toolchain.ir.graph import Graph
@@ -37,28 +39,23 @@ _SAMPLE_DTYPES = (
 
 @dataclass(frozen=True, eq=False)
 class ImportedModel:
-    """A model as a graph, and what is needed to run the model itself beside it.
+    """A model as a graph, and where the model itself is to be had, to run beside it.
 
     Attributes:
         graph: In phase IMPORT.
         name: Stem of the file's name.
-        path: Where the model was read from.
-        sha256: Of the file, or of the file and then its external files in the order of their
-            names.
+        source: The model itself, which is not kept in memory.
         opset: Version of the ONNX operators.
         has_fixed_batch: Whether the model takes one sample at a time, rather than any number.
         is_half: Whether it computes values in float16.
-        model_bytes: The serialized model with its external data inside, every node named.
     """
 
     graph: Graph
     name: str
-    path: Path
-    sha256: str
+    source: SourceModel
     opset: int
     has_fixed_batch: bool
     is_half: bool
-    model_bytes: bytes
 
     @property
     def input_shape(self) -> Shape:
@@ -118,12 +115,10 @@ def import_model(
     return ImportedModel(
         graph=importer.finish(),
         name=file.path.stem,
-        path=file.path,
-        sha256=file.sha256,
+        source=SourceModel(file.path, file.sha256, file.limits, file.runs_as_it_is),
         opset=file.opset,
         has_fixed_batch=has_fixed_batch,
         is_half=any(known.is_half(value) for node in computed for value in node.output),
-        model_bytes=file.source.SerializeToString(),
     )
 
 
@@ -226,7 +221,8 @@ def check_declared(file: ModelFile) -> None:
         ImportModelError: They differ.
     """
     try:
-        onnx.shape_inference.infer_shapes(file.proto, check_type=True, strict_mode=True)
+        skeleton = skeleton_of(file.proto, with_shapes=True)
+        onnx.shape_inference.infer_shapes(skeleton, check_type=True, strict_mode=True)
     except (
         onnx.shape_inference.InferenceError,
         onnx.checker.ValidationError,

@@ -12,12 +12,14 @@ import onnx.checker
 from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
+from toolchain.digest import add_files
 from toolchain.errors import ImportModelError, UnsupportedOpError
 from toolchain.frontend.expansion import expand
 from toolchain.frontend.external_data import load_external_data
 from toolchain.frontend.functions import check_functions, function_schema, is_function
 from toolchain.frontend.qonnx import QONNX
 from toolchain.frontend.qoperators import QOPERATORS
+from toolchain.frontend.skeleton import skeleton_of
 from toolchain.limits import BYTES_MAX, DEFAULT, Limits
 
 OLDEST_OPSET = 7
@@ -40,6 +42,8 @@ class ModelFile:
         opset: Version of the ONNX operators.
         source: The model as onnxruntime can run it: what ``proto`` was made of, but for
             quantizers that it does not know.
+        runs_as_it_is: Whether onnxruntime can run the file itself: ``source`` is what is in it,
+            but for names of nodes.
         limits: What may be made of it.
     """
 
@@ -48,6 +52,7 @@ class ModelFile:
     sha256: str
     opset: int
     source: onnx.ModelProto
+    runs_as_it_is: bool
     limits: Limits = DEFAULT
 
     @cached_property
@@ -80,16 +85,7 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
         ImportModelError: It is no ONNX model, too old, too new or too large; it names the file.
         UnsupportedOpError: An operator of a quantized model is not as it should be.
     """
-    content = _bytes(path, limits.model_bytes)
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(content)
-    except DecodeError:
-        raise ImportModelError(
-            "is not an ONNX model, or is cut off",
-            node=str(path),
-            hint="export the model again, and compare the size of the file with the original",
-        ) from None
+    model, digest = _parsed(path, limits.model_bytes)
     if not model.ir_version or not model.graph.node:
         raise ImportModelError("is not an ONNX model, or has no nodes", node=str(path))
     if not 0 < model.ir_version <= onnx.IR_VERSION:
@@ -99,6 +95,7 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
             hint="install a newer onnx",
         )
     # Up to version 3 weights had to be inputs, too, which writers forget and runtimes allow.
+    is_recent = model.ir_version >= _WEIGHTS_APART
     model.ir_version = max(model.ir_version, _WEIGHTS_APART)
     if not model.graph.output:
         raise ImportModelError("has no output", node=str(path))
@@ -111,13 +108,32 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
         sparse = model.graph.sparse_initializer[0].values.name
         raise ImportModelError("is sparse; only dense initializers are supported", node=sparse)
     external = load_external_data(model, path, largest_bytes=limits.model_bytes)
-    _require_few_bytes(model.ByteSize(), limits.model_bytes, path)
-    digest = hashlib.sha256(content)
-    for file in external:
-        digest.update(file.read_bytes())
+    add_files(digest, external)
     source = expand(model, QONNX)
-    plain = expand(source, QOPERATORS)
-    return ModelFile(path, plain, digest.hexdigest(), opset, source, limits)
+    return ModelFile(
+        path=path,
+        proto=expand(source, QOPERATORS),
+        sha256=digest.hexdigest(),
+        opset=opset,
+        source=source,
+        runs_as_it_is=is_recent and not external and source is model,
+        limits=limits,
+    )
+
+
+def _parsed(path: Path, largest_bytes: int) -> tuple[onnx.ModelProto, hashlib._Hash]:
+    """Return what is in a file, and its digest; the bytes of the file are not kept."""
+    content = _bytes(path, largest_bytes)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError:
+        raise ImportModelError(
+            "is not an ONNX model, or is cut off",
+            node=str(path),
+            hint="export the model again, and compare the size of the file with the original",
+        ) from None
+    return model, hashlib.sha256(content)
 
 
 def _require_few_nodes(model: onnx.ModelProto, path: Path, limits: Limits) -> None:
@@ -287,7 +303,7 @@ def check_model(file: ModelFile) -> None:
         ImportModelError: It is inconsistent.
     """
     try:
-        onnx.checker.check_model(file.proto)
+        onnx.checker.check_model(skeleton_of(file.proto, with_shapes=False))
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ImportModelError(
             f"is inconsistent, says onnx: {str(error).strip().splitlines()[0]}",

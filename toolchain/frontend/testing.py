@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -62,11 +64,16 @@ def import_text(text: str, *, opset: int = 17, **weights: Array) -> ImportedMode
 
 
 def import_proto(model: onnx.ModelProto, limits: Limits = DEFAULT) -> ImportedModel:
-    """Return what a model is imported as, within limits on its size."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+    """Return what a model is imported as, within limits on its size.
+
+    The file is there as long as its `source`.
+    """
+    with contextlib.ExitStack() as stack:
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        return import_model(path, limits)
+        imported = import_model(path, limits)
+        weakref.finalize(imported.source, stack.pop_all().close)
+    return imported
 
 
 def run_onnxruntime(model: ImportedModel, x: Array) -> Array:
@@ -82,7 +89,7 @@ def run_onnxruntime(model: ImportedModel, x: Array) -> Array:
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.model_bytes, options)
+    session = onnxruntime.InferenceSession(model.source.runnable(), options)
     feeds = (model.feeds(sample) for sample in x[:, None])
     return np.concatenate([pack(session.run(None, feed)) for feed in feeds])
 
@@ -96,7 +103,7 @@ def run_reference(model: ImportedModel, x: Array) -> Array:
     """
     from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(onnx.load_model_from_string(model.model_bytes))
+    evaluator = ReferenceEvaluator(model.source.read())
     feeds = (model.feeds(sample) for sample in x[:, None])
     return np.concatenate([pack(evaluator.run(None, feed)) for feed in feeds])
 

@@ -207,7 +207,7 @@ def _run_onnxruntime(model: ImportedModel, x: Array) -> Array:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.model_bytes, options)
+    session = onnxruntime.InferenceSession(model.source.runnable(), options)
     batches = np.split(x, len(x)) if model.has_fixed_batch else [x]
     rows = [pack(session.run(model.output_names, model.feeds(batch))) for batch in batches]
     return np.concatenate(rows).astype(np.float64)

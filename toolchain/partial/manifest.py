@@ -29,7 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.build_folder import MANIFEST, digest_of, read_report
+from toolchain.build_folder import MANIFEST, read_report
+from toolchain.digest import digest_of
 from toolchain.errors import InputDataError
 from toolchain.execution import load_program
 from toolchain.frontend.external_data import has_external_data

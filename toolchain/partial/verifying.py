@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from toolchain.build_folder import REPORT, digest_of, listed_files, read_report
+from toolchain.build_folder import REPORT, listed_files, read_report
 from toolchain.build_verification import (
     BuildVerification,
     FileFinding,
@@ -17,6 +17,7 @@ from toolchain.build_verification import (
 )
 from toolchain.calibration_samples import calibration_samples
 from toolchain.data import Samples, load_samples
+from toolchain.digest import digest_of
 from toolchain.engine import ENGINES
 from toolchain.errors import CompileError, InputDataError, UnknownNameError
 from toolchain.frontend.model_file import read_file

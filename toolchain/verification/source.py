@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,9 +28,9 @@ def source_runner(model: ImportedModel) -> Callable[[Array], Floats]:
     """Return a function that runs the source model in onnxruntime on ``(samples, ...)``.
 
     Raises:
-        ImportModelError: This onnxruntime cannot run the model.
+        ImportModelError: This onnxruntime cannot run the model, or its file has changed.
     """
-    runner = _Source(model, model.model_bytes)
+    runner = _Source(model, model.source.runnable())
 
     def run(x: Array) -> Floats:
         return _packed(runner.run(x, model.output_names))
@@ -51,7 +52,7 @@ def spike_source(
         sends to the next layer, in whole multiples of its threshold; of quantizers, steps.
 
     Raises:
-        ImportModelError: This onnxruntime cannot run the model.
+        ImportModelError: This onnxruntime cannot run the model, or its file has changed.
     """
     neurons = [node for node in graph.of_type(LmHt) if node.tensor]
     stairs = quantizers(graph)
@@ -77,13 +78,16 @@ def _packed(outputs: Sequence[Array]) -> Floats:
     return pack([y.astype(np.float64) for y in outputs])
 
 
-def _returning(model: ImportedModel, values: Sequence[str]) -> bytes:
-    """Return the serialized model with more of its values among its outputs."""
+def _returning(model: ImportedModel, values: Sequence[str]) -> Path | bytes:
+    """Return the model, for onnxruntime, with more of its values among its outputs."""
+    source = model.source.runnable()
     if not values:
-        return model.model_bytes
-    proto = onnx.load_model_from_string(model.model_bytes)
-    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values)
-    return bytes(proto.SerializeToString())
+        return source
+    more = onnx.ModelProto()
+    more.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values)
+    # Serialized messages merge where one follows the other: neither need be taken apart.
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    return content + bytes(more.SerializeToString())
 
 
 def _sent(node: LmHt, value: Array, shape: tuple[int, ...]) -> Windows:
@@ -96,10 +100,10 @@ def _sent(node: LmHt, value: Array, shape: tuple[int, ...]) -> Windows:
 
 
 class _Source:
-    def __init__(self, model: ImportedModel, content: bytes) -> None:
+    def __init__(self, model: ImportedModel, source: Path | bytes) -> None:
         self.model = model
         try:
-            self.runner = session(content, as_written=True)
+            self.runner = session(source, as_written=True)
         except Exception as error:
             raise self._cannot_run(error) from error
 
@@ -117,6 +121,6 @@ class _Source:
         return ImportModelError(
             f"onnxruntime {onnxruntime.__version__} cannot run the model, of opset "
             f"{self.model.opset}: {str(error).splitlines()[0]}",
-            node=str(self.model.path),
+            node=str(self.model.source.path),
             hint="update onnxruntime, or export the model at an older opset",
         )

@@ -55,7 +55,9 @@ def test_the_digest_covers_the_files(tmp_path):
 
     model = import_model(path)
 
-    assert model.sha256 == hashlib.sha256(path.read_bytes() + WEIGHT.tobytes()).hexdigest()
+    assert (
+        model.source.sha256 == hashlib.sha256(path.read_bytes() + WEIGHT.tobytes()).hexdigest()
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,5 +147,5 @@ def test_data_that_the_file_does_not_have_is_refused(tmp_path, offset, length):
 def test_the_model_alone_is_self_contained(tmp_path):
     model = import_model(saved(tmp_path, content=WEIGHT.tobytes()))
 
-    (tensor,) = onnx.load_model_from_string(model.model_bytes).graph.initializer
+    (tensor,) = model.source.read().graph.initializer
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), WEIGHT)

@@ -39,8 +39,8 @@ def test_the_digest_is_that_of_the_file(tmp_path):
 
     model = import_model(path)
 
-    assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (model.name, model.path, model.opset) == ("digits", path, 17)
+    assert model.source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (model.name, model.source.path, model.opset) == ("digits", path, 17)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -11,6 +11,7 @@ Where OpenVINO is installed, exact for the network and faster, whole batches are
 from __future__ import annotations
 
 import functools
+import math
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -34,6 +35,7 @@ from targets.twin.sessions import open_session
 from targets.twin.writer import Model
 from toolchain.cores import cores
 from toolchain.errors import MissingDependencyError
+from toolchain.heap import trim_heap
 from toolchain.ir.graph import Graph
 from toolchain.ir.snn import Spiking
 
@@ -173,12 +175,14 @@ class _Fastest:
     """Sums, and sums of censuses; whole batches are OpenVINO's where it is clearly faster."""
 
     def __init__(self, network: CountingNetwork, censuses: Sequence[Census] = ()) -> None:
-        self._network, self._censuses = network, censuses
-        layout = network.layout
+        self._network, self._censuses, layout = network, censuses, network.layout
         self._values = [READOUT, *(census_value(layout, census) for census in censuses)]
-        write = functools.partial(network_model, layout, (), censuses)
-        self._sessions = _Sessions(write, network.threads)
+        self._sessions = self._new_sessions()
         self.batch = min(network.chunk, _OPENVINO_MAX)
+
+    def _new_sessions(self) -> _Sessions:
+        write = functools.partial(network_model, self._network.layout, (), self._censuses)
+        return _Sessions(write, self._network.threads)
 
     def run(self, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return sums and censuses for all samples."""
@@ -203,17 +207,25 @@ class _Fastest:
             return None
         if self._censuses and not self._network.is_in_openvino:
             return None
+        limit_s = math.inf if self._censuses else self._seconds_in_onnxruntime() / _GAIN
         layout, threads = self._network.layout, self._network.threads
         network = OpenVinoNetwork(layout, self.batch, threads, self._censuses)
-        if not network.is_in_bytes:
-            return None
-        return network if self._censuses or self._is_won_by(network) else None
+        is_right = network.is_in_bytes and (
+            self._censuses or _seconds(network.run, self._race()) < limit_s
+        )
+        return network if is_right else None
 
-    def _is_won_by(self, network: OpenVinoNetwork) -> bool:
-        samples, entry = self._network.threads * self.batch, entry_signal(self._network.layout)
-        x = np.zeros((samples, *entry.shape), np.int64)
-        seconds, without = (_seconds(run, x) for run in (network.run, self.in_onnxruntime))
-        return _GAIN * seconds < without
+    def _seconds_in_onnxruntime(self) -> float:
+        """Return what a race takes; its sessions are given up, for both would not be needed."""
+        seconds = _seconds(self.in_onnxruntime, self._race())
+        self._sessions = self._new_sessions()
+        trim_heap()
+        return seconds
+
+    def _race(self) -> Ints:
+        """Return the samples of a race: a batch for each thread."""
+        shape = entry_signal(self._network.layout).shape
+        return np.zeros((self._network.threads * self.batch, *shape), np.int64)
 
 
 class _Sessions:

@@ -149,9 +149,10 @@ def _sum(layer: Layer, values: Mapping[str, Any], scale: Array | None) -> Any:
 
 
 def _weights(weight: Array, scale: Array) -> Any:
-    """Return 8-bit weights with the scale of each output."""
+    """Return 8-bit weights with the scale of each output; bytes stay where they are."""
     column = scale.reshape(*scale.shape, *(1 for _ in weight.shape[scale.ndim :]))
-    whole = ops.convert(ops.constant(weight.astype(np.int8)), np.float32)
+    held = np.ascontiguousarray(weight, np.int8)
+    whole = ops.convert(ops.constant(held, shared_memory=True), np.float32)
     return whole if np.all(scale == 1) else ops.multiply(whole, _constant(column))
 
 

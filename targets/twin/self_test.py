@@ -24,6 +24,7 @@ from targets.twin.sessions import run_once
 from targets.twin.signals import Signal
 from targets.twin.writer import ModelWriter, batch_of
 from toolchain.bounds import Layer
+from toolchain.heap import trim_heap
 from toolchain.ir.ann import Conv
 from toolchain.ir.counts import count
 from toolchain.ir.graph import Graph
@@ -62,11 +63,13 @@ def failures(layout: Layout, run: RunCases) -> frozenset[str]:
     """Return the names of the populations that a runtime does not count right."""
     nodes = layout.graph.of_type(Spiking)
     cases, to_run = itertools.tee(case for node in nodes for case in _cases(layout, node))
-    return frozenset(
+    failed = frozenset(
         case.node.name
         for case, found in zip(cases, run(layout, to_run), strict=True)
         if not np.array_equal(np.minimum(found, case.node.levels), case.counts)
     )
+    trim_heap()
+    return failed
 
 
 def _cases(layout: Layout, node: Spiking) -> Iterator[Case]:

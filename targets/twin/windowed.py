@@ -1,7 +1,8 @@
 """Neurons of several windows in the fast way: a quantized layer for each window.
 
-What an earlier window takes from a later one is one more layer into that, of one tap, whose
-weights are the inhibition.
+What earlier windows take from a later one is one more layer into that, of one tap: of bytes
+that are gathered before, or of their counts. A window reads no windows behind the last whose
+weights are not all zero: mixing that does not look ahead leaves half of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from targets.twin.inhibition import Gathered, gathered
+from targets.twin.joining import WEIGHT_MAX
 from targets.twin.quantized import Quantized, emit_quantized, quantize
 from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.writer import ModelWriter
@@ -21,16 +24,27 @@ from toolchain.ir.snn import Spiking
 
 
 @dataclass(frozen=True, eq=False)
-class Windowed:
-    """A population as one quantized layer for each window.
+class Window:
+    """The neurons of one window.
 
     Attributes:
-        windows: The layers.
-        inhibited_by: For each, the earlier windows that it reads, counted from 0.
+        form: Its layers as one, that of the inhibition behind the others.
+        channels: How many channels it reads of each input, from the first.
+        earlier: The windows that inhibit it, counted from 0.
+        taken: What these take, gathered; `None` where their counts are read.
     """
 
-    windows: tuple[Quantized, ...]
-    inhibited_by: tuple[tuple[int, ...], ...]
+    form: Quantized
+    channels: tuple[int, ...]
+    earlier: tuple[int, ...]
+    taken: Gathered | None
+
+
+@dataclass(frozen=True, eq=False)
+class Windowed:
+    """A population as one quantized layer for each window."""
+
+    windows: tuple[Window, ...]
 
 
 def form_of(
@@ -39,18 +53,13 @@ def form_of(
     """Return a population as quantized layers, or why it cannot be so."""
     if neurons.windows == 1 or not np.any(neurons.lateral):
         return quantize(neurons, layers, signals)
-    forms, inhibitors = [], []
-    for window in range(neurons.windows):
-        earlier = tuple(s for s in range(window) if np.any(neurons.lateral[window, s]))
-        own = [_rows(layer, window, neurons) for layer in layers]
-        inhibition = [_inhibition(layers[0], neurons.lateral[window, s]) for s in earlier]
-        read = [_sent(neurons, layers[0], signals[0]) for _ in earlier]
-        form = quantize(_neurons(neurons, window), (*own, *inhibition), (*signals, *read))
-        if isinstance(form, str):
-            return form
-        forms.append(form)
-        inhibitors.append(earlier)
-    return Windowed(tuple(forms), tuple(inhibitors))
+    windows = []
+    for number in range(neurons.windows):
+        window = _window(neurons, number, layers, signals)
+        if isinstance(window, str):
+            return window
+        windows.append(window)
+    return Windowed(tuple(windows))
 
 
 def emit_windows(
@@ -58,12 +67,79 @@ def emit_windows(
 ) -> str:
     """Write the spike counts of all windows."""
     sent: list[str] = []
-    for window, (own, earlier) in enumerate(zip(form.windows, form.inhibited_by, strict=True)):
-        within = f"{name}/window{window + 1}"
-        read = [Signal(sent[s], (), 0, neurons.levels) for s in earlier]
-        fired = emit_quantized(writer, own, (*signals, *read), within)
+    for number, window in enumerate(form.windows):
+        within = f"{name}/window{number + 1}"
+        read = [
+            _first(writer, signal, channels, f"{within}/read{source}")
+            for source, (signal, channels) in enumerate(
+                zip(signals, window.channels, strict=True)
+            )
+        ]
+        counts = [Signal(sent[s], (), 0, neurons.levels) for s in window.earlier]
+        if window.taken is not None:
+            counts = [_emit_taken(writer, window.taken, counts, f"{within}/taken")]
+        fired = emit_quantized(writer, window.form, (*read, *counts), within)
         sent.append(emit_limit(writer, fired, within, neurons.levels))
     return writer.add("Concat", sent, name, axis=1)
+
+
+def _window(
+    neurons: Spiking, number: int, layers: Sequence[Layer], signals: Sequence[Signal]
+) -> Window | str:
+    """Return one window, or why it cannot be a quantized layer."""
+    own = [_rows(layer, number, neurons) for layer in layers]
+    channels = tuple(map(_channels_read, own))
+    read = [_cut(*one) for one in zip(own, signals, channels, strict=True)]
+    earlier = tuple(s for s in range(number) if np.any(neurons.lateral[number, s]))
+    sent, zero = _sent(neurons, layers[0], signals[0]), signals[0].zero_point
+    lateral = neurons.lateral[number, list(earlier)]
+    taken = None
+    if earlier and (zero or len(earlier) > 2 or lateral.max() > WEIGHT_MAX):
+        taken = gathered(lateral, layers[0], sent, zero)
+    if taken is not None:
+        read.append((taken.layer, taken.signal))
+    else:
+        read += [(_inhibition(layers[0], one), sent) for one in lateral]
+    form = quantize(_neurons(neurons, number), *zip(*read, strict=True))
+    return form if isinstance(form, str) else Window(form, channels, earlier, taken)
+
+
+def _channels_read(layer: Layer) -> int:
+    """Return behind which input channel a layer reads nothing."""
+    per_group = layer.weight.shape[1]
+    if isinstance(layer, Conv) and layer.groups > 1:
+        return per_group * layer.groups
+    is_read = np.any(layer.weight, axis=tuple(set(range(layer.weight.ndim)) - {1}))
+    return int(np.flatnonzero(is_read).max(initial=0)) + 1
+
+
+def _cut(layer: Layer, signal: Signal, channels: int) -> tuple[Layer, Signal]:
+    """Return a layer that reads the first channels of a signal alone, and these."""
+    if channels == signal.shape[0]:
+        return layer, signal
+    shape = (channels, *signal.shape[1:])
+    return replace(layer, weight=layer.weight[:, :channels]), replace(signal, shape=shape)
+
+
+def _first(writer: ModelWriter, signal: Signal, channels: int, name: str) -> Signal:
+    """Write the first channels of a signal."""
+    if channels == signal.shape[0]:
+        return signal
+    bounds = zip(("starts", "ends", "axes"), (0, channels, 1), strict=True)
+    names = [writer.constant(f"{name}/{key}", [at], np.int64) for key, at in bounds]
+    value = writer.add("Slice", [signal.value, *names], name)
+    return replace(signal, value=value, shape=(channels, *signal.shape[1:]))
+
+
+def _emit_taken(
+    writer: ModelWriter, taken: Gathered, counts: Sequence[Signal], name: str
+) -> Signal:
+    """Write the bytes of an inhibition."""
+    values = [signal.value for signal in counts]
+    if len(values) > 1:
+        values = [writer.add("Concat", values, f"{name}/counts", axis=1)]
+    source = replace(counts[0], value=values[0])
+    return replace(taken.signal, value=emit_quantized(writer, taken.form, [source], name))
 
 
 def emit_limit(writer: ModelWriter, source: str, name: str, levels: int) -> str:

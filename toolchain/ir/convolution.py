@@ -63,6 +63,31 @@ def windows(
     return patches[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
+def largest_in_windows(
+    x: npt.NDArray[Any],
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Padding = ((0, 0), (0, 0)),
+    fill: float = -np.inf,
+) -> npt.NDArray[Any]:
+    """Return the largest of each patch of `windows`, ``(batch, C, out_height, out_width)``.
+
+    Of truth values that is whether any is true. The largest of each column is found first,
+    then of these, so large kernels cost little more than small ones.
+    """
+    columns = windows(x, (kernel[0], 1), (stride[0], 1), padding, fill=fill)[..., 0]
+    rows = windows(_largest(columns), (1, kernel[1]), (1, stride[1]))[..., 0, :]
+    return _largest(rows)
+
+
+def _largest(patches: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the maximum over the last axis, much faster than numpy where that is short."""
+    largest = np.array(patches[..., 0])
+    for place in range(1, patches.shape[-1]):
+        np.maximum(largest, patches[..., place], out=largest)
+    return largest
+
+
 def convolve(
     x: npt.NDArray[np.generic],
     weight: npt.NDArray[np.generic],

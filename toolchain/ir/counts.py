@@ -7,23 +7,25 @@ proofs).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.ir.ann import Conv, Dense, MaxPool
-from toolchain.ir.convolution import convolve, windows
+from toolchain.ir.ann import Conv, Dense, Input, MaxPool
+from toolchain.ir.convolution import convolve, largest_in_windows
 from toolchain.ir.exact_products import exact_operands
 from toolchain.ir.graph import Graph
 from toolchain.ir.lifetimes import last_readers
 from toolchain.ir.node import Node
-from toolchain.ir.reference import Floats, compute, counts_of
+from toolchain.ir.reference import compute, counts_of
 from toolchain.ir.snn import Spiking
 from toolchain.ir.windows import run_windows
 
-Run: TypeAlias = Callable[..., Floats]
+Values: TypeAlias = npt.NDArray[Any]
+Run: TypeAlias = Callable[..., Values]
 
 _BLOCK_BYTES = 1 << 20
 
@@ -32,77 +34,82 @@ def sweep(
     graph: Graph,
     x: npt.NDArray[np.generic],
     run: Run | None = None,
-    *,
-    dtype: type[np.floating[Any]] = np.float64,
-) -> Iterator[tuple[Node, tuple[Floats, ...], Floats]]:
+) -> Iterator[tuple[Node, tuple[Values, ...], Values]]:
     """Run a graph node by node, keeping only what is still to be read.
 
     Args:
         graph: Converted or later.
         x: ``(batch, *source_shape)``, in the units of the model's input.
         run: Gives the output of a node for its inputs; `None` for `count`.
-        dtype: Of all values: float64 is exact, float32 half the work where means are wanted.
 
     Yields:
         Each node with its inputs and its output, ``(batch, *shape)``; keep what is needed.
     """
-    values: dict[str, Floats] = {}
+    values: dict[str, Values] = {}
     last = last_readers(graph)
     for node in graph:
         inputs = tuple(values[name] for name in node.inputs)
         value = (run or count)(node, *(inputs or (np.asarray(x, np.float64),)))
-        value = value.astype(dtype, copy=False)
         values[node.name] = value
         for name in last[node.name]:
             del values[name]
         yield node, inputs, value
 
 
-def count(node: Node, *inputs: Floats) -> Floats:
-    """Return the output of one node for its inputs, all ``(batch, *shape)``, in counts."""
+def count(node: Node, *inputs: Values) -> Values:
+    """Return the output of one node for its inputs, all ``(batch, *shape)``, in counts.
+
+    Spike counts are integers of the narrowest type. What a layer makes of such is exact if its
+    weights are integers, and of the type of its weights if they are not; of other values, it is
+    float64.
+    """
     if isinstance(node, Spiking):
-        return _counts(node, *inputs)
+        return fired(node, *inputs)
     if isinstance(node, MaxPool):
         (x,) = inputs
-        return windows(x, node.kernel, node.stride, node.padding, fill=-np.inf).max(axis=(4, 5))
+        lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        return largest_in_windows(x, node.kernel, node.stride, node.padding, lowest)
     if isinstance(node, (Dense, Conv)):
         return _products(node, *inputs)
-    return counts_of(compute(node, *inputs))
+    value = counts_of(compute(node, *inputs))
+    if isinstance(node, Input) and node.encoding is not None:
+        limits = map(np.min_scalar_type, (node.encoding.low, node.encoding.high))
+        return value.astype(np.result_type(*limits))
+    return value
 
 
-def _products(layer: Dense | Conv, x: Floats) -> Floats:
-    """Return what a layer computes, in the type of its input."""
-    kind, weight, read = x.dtype, layer.weight, x
-    if kind == np.float64:
-        weight, read = exact_operands(weight, x)
-    weight = weight.astype(read.dtype, copy=False)
+def _products(layer: Dense | Conv, x: Values) -> Values:
+    weight, read = layer.weight, x
+    if weight.dtype.kind == "i" or x.dtype.kind == "f":
+        weight, read = exact_operands(weight, x, layer.bias)
     if isinstance(layer, Dense):
         sums: Any = read @ weight.T
     else:
         sums = convolve(read, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
-    sums = sums.astype(kind, copy=False)
-    sums += np.asarray(layer.bias, kind)
+    sums += np.asarray(layer.bias, sums.dtype)
     return sums
 
 
-def _counts(neurons: Spiking, a: Floats) -> Floats:
-    """Return the counts of neurons, a block of samples after the other: all stay in caches."""
+def fired(neurons: Spiking, a: Values, more: Values | None = None) -> Values:
+    """Return the counts of neurons in the narrowest type, for sums ``(batch, *shape)``.
+
+    They are found a block of samples after the other, which stays in caches.
+
+    Args:
+        neurons: One or more windows.
+        a: Sums of the layers before them.
+        more: Is added to the sums, ``(*shape)`` or what broadcasts to it.
+    """
+    counts = np.empty(a.shape, np.min_scalar_type(neurons.levels))
     block = max(1, _BLOCK_BYTES * len(a) // max(a.nbytes, 1))
-    first = _counts_of_block(neurons, a[:block])
-    if block >= len(a):
-        return first
-    counts = np.empty_like(a, dtype=first.dtype)
-    counts[:block] = first
-    for start in range(block, len(a), block):
+    for start in range(0, len(a), block):
         rows = slice(start, start + block)
-        counts[rows] = _counts_of_block(neurons, a[rows])
+        sums = a[rows] if more is None else a[rows] + more
+        counts[rows] = run_windows(neurons, sums, functools.partial(_fire, neurons.levels))
     return counts
 
 
-def _counts_of_block(neurons: Spiking, a: Floats) -> Floats:
-    def fire(m: Floats, threshold: Floats) -> tuple[Floats, Floats]:
-        n = np.asarray(m / threshold)
-        np.clip(np.floor(n, out=n), 0, neurons.levels, out=n)
-        return n, n
-
-    return run_windows(neurons, a, fire)
+def _fire(levels: int, m: Values, threshold: Values) -> tuple[Values, Values]:
+    n = np.asarray(m / threshold)
+    np.clip(np.floor(n, out=n), 0, levels, out=n)
+    return n, n

@@ -30,7 +30,7 @@ from toolchain.ir.ann import (
     Relu,
     SumPool,
 )
-from toolchain.ir.convolution import convolve, windows
+from toolchain.ir.convolution import convolve, largest_in_windows, windows
 from toolchain.ir.exact_products import exact_operands
 from toolchain.ir.graph import Graph
 from toolchain.ir.host_operations import on_host
@@ -230,13 +230,13 @@ def _(node: Output, x: Value) -> Value:
 
 @compute.register
 def _(node: Dense, x: Value) -> Value:
-    weight, read = exact_operands(node.weight, counts_of(x))
+    weight, read = exact_operands(node.weight, counts_of(x), node.bias)
     return (read @ weight.T).astype(np.float64, copy=False) + node.bias
 
 
 @compute.register
 def _(node: Conv, x: Value) -> Value:
-    weight, read = exact_operands(node.weight, counts_of(x))
+    weight, read = exact_operands(node.weight, counts_of(x), node.bias)
     y = convolve(read, weight, node.stride, node.padding, node.dilation, node.groups)
     return y.astype(np.float64, copy=False) + node.bias
 
@@ -248,8 +248,7 @@ def _(node: SumPool, x: Value) -> Value:
 
 @compute.register
 def _(node: MaxPool, x: Value) -> Value:
-    patches = windows(counts_of(x), node.kernel, node.stride, node.padding, fill=-np.inf)
-    return patches.max(axis=(4, 5))
+    return largest_in_windows(counts_of(x), node.kernel, node.stride, node.padding)
 
 
 @compute.register
@@ -380,7 +379,7 @@ def _(node: OrPool, x: Value) -> Value:
     if not isinstance(x, Train):
         raise TypeError(f"{node.name} pools single spikes")
     geometry = node.kernel, node.stride, node.padding
-    pooled = [windows(spikes, *geometry, fill=False).any(axis=(4, 5)) for spikes in x.spikes]
+    pooled = [largest_in_windows(spikes, *geometry, fill=False) for spikes in x.spikes]
     return Train(np.stack(pooled))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.ir import convolution
-from toolchain.ir.convolution import convolve, output_size, windows
+from toolchain.ir.convolution import convolve, largest_in_windows, output_size, windows
 
 
 @st.composite
@@ -71,6 +71,27 @@ def test_the_output_size_is_that_of_the_output(geometry):
     x = np.zeros((1, 1, *size))
     kernel = geometry.pop("kernel")
     assert convolve(x, np.zeros((1, 1, *kernel)), **geometry).shape[2:] == found
+
+
+@given(geometries(), st.sampled_from([False, -np.inf, -7, 7]), st.integers(0, 2**32 - 1))
+def test_the_largest_in_windows_is_that_of_the_patches(geometry, fill, seed):
+    del geometry["dilation"]
+    x = np.random.default_rng(seed).integers(-3, 4, (2, 3, *geometry.pop("size")))
+    x = x > 1 if fill is False else np.where(abs(x) == 3, np.copysign(np.inf, x), x)
+
+    found = largest_in_windows(x, **geometry, fill=fill)
+
+    wanted = windows(x, **geometry, fill=fill).max(axis=(4, 5))
+    np.testing.assert_array_equal(found, wanted)
+    assert found.dtype == wanted.dtype
+
+
+def test_the_largest_in_windows_may_be_written_to():
+    x = np.zeros((1, 1, 2, 2))
+
+    largest_in_windows(x, (1, 1))[:] = 1
+
+    assert not x.any()
 
 
 @given(geometries(), st.sampled_from([0, -np.inf, 7]))

@@ -214,12 +214,13 @@ def _check_matrix(
     """Check shape, exponent and weights; Lava would clip or truncate what is refused here."""
     _require_shape(weight, (int(np.prod(target)), int(np.prod(source))), "weight", synapse.name)
     _require_range(synapse.weight_exponent, _EXPONENTS, "weight exponent", synapse.name)
-    entries = np.append(weight if isinstance(weight, np.ndarray) else weight.data, 0)
-    is_mixed = bool(entries.min() < 0 < entries.max())
+    entries = weight if isinstance(weight, np.ndarray) else weight.data
+    ends = int(entries.min(initial=0)), int(entries.max(initial=0))
+    is_mixed = ends[0] < 0 < ends[1]
     _require_range(
-        entries, range(-256, 255) if is_mixed else range(-255, 256), "weight", synapse.name
+        ends, range(-256, 255) if is_mixed else range(-255, 256), "weight", synapse.name
     )
-    if is_mixed and np.any(entries % 2):
+    if is_mixed and np.any(entries & 1):
         raise RangeError(
             "has odd weights of both signs; weights of mixed sign are even",
             node=synapse.name,

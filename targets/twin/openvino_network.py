@@ -15,7 +15,7 @@ goes beyond A. So counts are right if :math:`(3 K + 2) (A + |o| + \theta) < 2^{2
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
@@ -28,7 +28,7 @@ from targets.twin.joining import WEIGHT_MAX
 from targets.twin.layout import Layout
 from targets.twin.quantized import Quantized
 from targets.twin.scaling import joins_one_by_one
-from targets.twin.self_test import Case
+from targets.twin.self_test import Case, Values
 from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.sums import largest_potential, largest_sum
 from toolchain.bounds import Layer
@@ -125,7 +125,7 @@ class OpenVinoNetwork:
             self._requests.put(request)
 
 
-def run_cases(layout: Layout, cases: Iterable[Case]) -> list[npt.NDArray[Any]]:
+def run_cases(layout: Layout, cases: Iterable[Case]) -> Iterator[tuple[Case, Values]]:
     """Run populations by themselves, compiled together, which is faster than one by one."""
     from targets.twin.openvino_model import compiled, populations
 
@@ -133,4 +133,4 @@ def run_cases(layout: Layout, cases: Iterable[Case]) -> list[npt.NDArray[Any]]:
     request = compiled(populations(layout, cases), 1).create_infer_request()
     fed = [x.astype(np.float32) for case in cases for x in case.inputs.values()]
     found = request.infer(fed)
-    return [found[number] for number in range(len(cases))]
+    return ((case, found[number]) for number, case in enumerate(cases))

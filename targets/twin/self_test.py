@@ -9,7 +9,6 @@ threshold, or just misses it. What it is to give is known from the plain evaluat
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -51,7 +50,7 @@ class Case:
     counts: Values
 
 
-RunCases: TypeAlias = Callable[[Layout, Iterable[Case]], Iterable[Values]]
+RunCases: TypeAlias = Callable[[Layout, Iterable[Case]], Iterable[tuple[Case, Values]]]
 """Runs populations by themselves and returns their spike counts, one after the other."""
 
 _RANDOM_SAMPLES = 2
@@ -62,10 +61,10 @@ _MANY_CHANNELS = 64
 def failures(layout: Layout, run: RunCases) -> frozenset[str]:
     """Return the names of the populations that a runtime does not count right."""
     nodes = layout.graph.of_type(Spiking)
-    cases, to_run = itertools.tee(case for node in nodes for case in _cases(layout, node))
+    cases = (case for node in nodes for case in _cases(layout, node))
     failed = frozenset(
         case.node.name
-        for case, found in zip(cases, run(layout, to_run), strict=True)
+        for case, found in run(layout, cases)
         if not np.array_equal(np.minimum(found, case.node.levels), case.counts)
     )
     trim_heap()
@@ -136,10 +135,9 @@ def _shift(node: Spiking, sums: Values, misses: int) -> Values:
     return shift.reshape(-1, *(1 for _ in sums.shape[2:]))
 
 
-def run_cases(layout: Layout, cases: Iterable[Case]) -> Iterator[Values]:
+def run_cases(layout: Layout, cases: Iterable[Case]) -> Iterator[tuple[Case, Values]]:
     """Run populations in onnxruntime."""
-    for case in cases:
-        yield _run(layout, case)
+    return ((case, _run(layout, case)) for case in cases)
 
 
 def _run(layout: Layout, case: Case) -> Values:

@@ -26,9 +26,9 @@ def test_one_neuron_beyond_a_step_is_found(branches, seed):
     layout = lay_out(branches(Random(seed)))
 
     def round_up(layout, cases):
-        for counts in run_cases(layout, cases):
+        for case, counts in run_cases(layout, cases):
             counts[np.unravel_index(counts.argmin(), counts.shape)] += 1
-            yield counts
+            yield case, counts
 
     assert failures(layout, round_up) == {node.name for node in layout.graph.of_type(Spiking)}
 

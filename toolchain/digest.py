@@ -9,10 +9,10 @@ from pathlib import Path
 _PIECE_BYTES = 2**20
 
 
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file."""
+def digest_of(*files: Path) -> str:
+    """Return the SHA-256 of a file, or of several behind one another."""
     digest = hashlib.sha256()
-    add_files(digest, [file])
+    add_files(digest, files)
     return digest.hexdigest()
 
 

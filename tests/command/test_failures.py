@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from toolchain import pipeline
 from toolchain.cli import main
 from toolchain.engine import ENGINES
 from toolchain.verification import ladder
@@ -42,6 +43,32 @@ def test_whatever_stops_a_compile_leaves_nothing(workplace, capsys, monkeypatch,
     assert found == code
     assert "Traceback" not in capsys.readouterr().err
     assert workplace.contents() == before
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_model_that_changes_while_it_is_compiled_is_named(
+    workplace, capsys, monkeypatch, is_gone
+):
+    def change(*arguments, **options):
+        if is_gone:
+            (workplace.path / "net.onnx").unlink()
+        else:
+            workplace.save_model(b2=np.zeros(3, np.float32))
+        return calibrate(*arguments, **options)
+
+    calibrate = pipeline.calibrate
+    monkeypatch.setattr(pipeline, "calibrate", change)
+
+    code = main(["net.onnx", "--output", "build"])
+
+    why = "no such file or directory" if is_gone else "its digest is another"
+    assert code == 2
+    assert not (workplace.path / "build").exists()
+    assert capsys.readouterr().err == (
+        f"import at 'net.onnx': has changed since it was imported: {why}\n"
+        "  hint: leave the model as it is until the command is done\n"
+        "  more: snn-compile explain SNN-MODEL\n"
+    )
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -129,7 +129,7 @@ def test_every_activation_is_found_in_the_model_by_its_tensor(name):
     model = import_text(text, **weights)
     x = normal(4, *model.input_shape, scale=1)
     relus = model.graph.of_type(Relu)
-    proto = model.source.read()
+    proto = onnx.load_model_from_string(model.source.content())
     proto.graph.output.extend(onnx.ValueInfoProto(name=relu.tensor) for relu in relus)
     session = onnxruntime.InferenceSession(proto.SerializeToString())
 

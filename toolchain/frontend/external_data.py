@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
@@ -13,9 +14,23 @@ from toolchain.errors import ImportModelError
 from toolchain.limits import BYTES_MAX
 
 
+@dataclass(frozen=True)
+class ExternalFiles:
+    """The files beside a model that hold elements of its tensors.
+
+    Attributes:
+        paths: In the order of their names.
+        are_plain: Whether any reader of ONNX finds the same in them: elements of initializers
+            alone, in files that no link leads to, at places written as numbers usually are.
+    """
+
+    paths: tuple[Path, ...]
+    are_plain: bool
+
+
 def load_external_data(
     model: onnx.ModelProto, path: Path, *, largest_bytes: int = BYTES_MAX
-) -> list[Path]:
+) -> ExternalFiles:
     """Move the elements of all tensors into the model.
 
     A model is a stranger's file: what it names must lie in its own folder, by a relative path
@@ -24,10 +39,10 @@ def load_external_data(
     Args:
         model: Is changed.
         path: Where it was read from.
-        largest_bytes: That the files may have together.
+        largest_bytes: That the files may have together, and the model with all elements in it.
 
     Returns:
-        The files read, in the order of their names.
+        The files read.
 
     Raises:
         ImportModelError: A file is outside, missing, too short or too large; it names the
@@ -35,18 +50,27 @@ def load_external_data(
     """
     folder = path.parent.resolve()
     files: set[Path] = set()
-    for tensor in _tensors(model):
+    size = path.stat().st_size
+    are_plain = path.resolve().parent == folder
+    for place, tensor in enumerate(_tensors(model)):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
         file = _inside(folder, entries.get("location", ""), tensor.name)
+        is_weight = place < len(model.graph.initializer)
+        are_plain &= is_weight and _is_plain(tensor) and file == folder / entries["location"]
         files.add(file)
         _require_few_bytes(files, largest_bytes, tensor.name)
-        tensor.raw_data = _read(file, entries, tensor)
+        offset, length = _piece(file, entries, tensor.name)
+        size += length
+        _require_small(size, largest_bytes, tensor.name)
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            tensor.raw_data = stream.read(length)
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
         _check_size(tensor, file)
-    return sorted(files)
+    return ExternalFiles(tuple(sorted(files)), are_plain)
 
 
 def has_external_data(content: bytes) -> bool:
@@ -59,6 +83,18 @@ def has_external_data(content: bytes) -> bool:
     return any(t.data_location == onnx.TensorProto.EXTERNAL for t in _tensors(model))
 
 
+def _is_plain(tensor: onnx.TensorProto) -> bool:
+    """Tell whether a tensor says where its elements are as every writer does."""
+    entries = [(entry.key, entry.value) for entry in tensor.external_data]
+    keys = [key for key, _ in entries]
+    numbers = [value for key, value in entries if key in ("offset", "length")]
+    return (
+        len(set(keys)) == len(keys)
+        and set(keys) <= {"location", "offset", "length"}
+        and all(number.isascii() and number.isdecimal() for number in numbers)
+    )
+
+
 def _require_few_bytes(files: set[Path], largest_bytes: int, tensor: str) -> None:
     size = sum(file.stat().st_size for file in files)
     if size > largest_bytes:
@@ -66,6 +102,15 @@ def _require_few_bytes(files: set[Path], largest_bytes: int, tensor: str) -> Non
             f"has its data in files of {size} bytes; {largest_bytes} are read",
             node=tensor,
             hint="raise the limit with --max-bytes, if you trust the model",
+        )
+
+
+def _require_small(size: int, largest_bytes: int, tensor: str) -> None:
+    """Refuse a model that is too large with the elements of all tensors up to one in it."""
+    largest = min(largest_bytes, BYTES_MAX)
+    if size > largest:
+        raise ImportModelError(
+            f"makes {size} bytes of the model; up to {largest} are supported", node=tensor
         )
 
 
@@ -119,7 +164,8 @@ def _shown(location: str) -> str:
 _SHOWN_MAX = 200
 
 
-def _read(file: Path, entries: dict[str, str], tensor: onnx.TensorProto) -> bytes:
+def _piece(file: Path, entries: dict[str, str], tensor: str) -> tuple[int, int]:
+    """Return where in a file the elements begin, and how many bytes they are."""
     size = file.stat().st_size
     try:
         offset = int(entries.get("offset", "0"))
@@ -130,12 +176,10 @@ def _read(file: Path, entries: dict[str, str], tensor: onnx.TensorProto) -> byte
         raise ImportModelError(
             f"has its data in bytes {entries.get('offset', '0')} and on of {file.name!r}, "
             f"{entries.get('length', 'the rest')} of them; the file has {size}",
-            node=tensor.name,
+            node=tensor,
             hint="copy the file again from where the model comes from",
         )
-    with file.open("rb") as stream:
-        stream.seek(offset)
-        return stream.read(length)
+    return offset, length
 
 
 def _check_size(tensor: onnx.TensorProto, file: Path) -> None:

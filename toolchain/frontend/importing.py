@@ -115,7 +115,7 @@ def import_model(
     return ImportedModel(
         graph=importer.finish(),
         name=file.path.stem,
-        source=SourceModel(file.path, file.sha256, file.limits, file.runs_as_it_is),
+        source=SourceModel.of(file),
         opset=file.opset,
         has_fixed_batch=has_fixed_batch,
         is_half=any(known.is_half(value) for node in computed for value in node.output),

@@ -42,8 +42,9 @@ class ModelFile:
         opset: Version of the ONNX operators.
         source: The model as onnxruntime can run it: what ``proto`` was made of, but for
             quantizers that it does not know.
-        runs_as_it_is: Whether onnxruntime can run the file itself: ``source`` is what is in it,
-            but for names of nodes.
+        external: Files beside it that hold elements of tensors, in the order of their names.
+        runs_as_it_is: Whether onnxruntime can run the file itself: ``source`` is what it finds
+            there, but for names of nodes and the version of the format.
         limits: What may be made of it.
     """
 
@@ -52,6 +53,7 @@ class ModelFile:
     sha256: str
     opset: int
     source: onnx.ModelProto
+    external: tuple[Path, ...]
     runs_as_it_is: bool
     limits: Limits = DEFAULT
 
@@ -95,7 +97,6 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
             hint="install a newer onnx",
         )
     # Up to version 3 weights had to be inputs, too, which writers forget and runtimes allow.
-    is_recent = model.ir_version >= _WEIGHTS_APART
     model.ir_version = max(model.ir_version, _WEIGHTS_APART)
     if not model.graph.output:
         raise ImportModelError("has no output", node=str(path))
@@ -108,7 +109,7 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
         sparse = model.graph.sparse_initializer[0].values.name
         raise ImportModelError("is sparse; only dense initializers are supported", node=sparse)
     external = load_external_data(model, path, largest_bytes=limits.model_bytes)
-    add_files(digest, external)
+    add_files(digest, external.paths)
     source = expand(model, QONNX)
     return ModelFile(
         path=path,
@@ -116,7 +117,8 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
         sha256=digest.hexdigest(),
         opset=opset,
         source=source,
-        runs_as_it_is=is_recent and not external and source is model,
+        external=external.paths,
+        runs_as_it_is=external.are_plain and source is model,
         limits=limits,
     )
 

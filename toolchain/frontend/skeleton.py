@@ -101,7 +101,7 @@ def _is_large(tensor: onnx.TensorProto) -> bool:
     size = math.prod(tensor.dims)
     if size <= LARGEST_KNOWN or min(tensor.dims) < 0 or tensor.data_type not in _TYPES:
         return False
-    if tensor.HasField("segment") or tensor.data_location == onnx.TensorProto.EXTERNAL:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return False
     found = {name: len(getattr(tensor, name)) for name in _FIELDS}
     held = {name: count for name, count in found.items() if count}

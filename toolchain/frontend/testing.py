@@ -103,7 +103,7 @@ def run_reference(model: ImportedModel, x: Array) -> Array:
     """
     from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(model.source.read())
+    evaluator = ReferenceEvaluator(onnx.load_model_from_string(model.source.content()))
     feeds = (model.feeds(sample) for sample in x[:, None])
     return np.concatenate([pack(evaluator.run(None, feed)) for feed in feeds])
 

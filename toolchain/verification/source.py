@@ -80,14 +80,12 @@ def _packed(outputs: Sequence[Array]) -> Floats:
 
 def _returning(model: ImportedModel, values: Sequence[str]) -> Path | bytes:
     """Return the model, for onnxruntime, with more of its values among its outputs."""
-    source = model.source.runnable()
     if not values:
-        return source
+        return model.source.runnable()
     more = onnx.ModelProto()
     more.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values)
     # Serialized messages merge where one follows the other: neither need be taken apart.
-    content = source if isinstance(source, bytes) else source.read_bytes()
-    return content + bytes(more.SerializeToString())
+    return model.source.content() + bytes(more.SerializeToString())
 
 
 def _sent(node: LmHt, value: Array, shape: tuple[int, ...]) -> Windows:

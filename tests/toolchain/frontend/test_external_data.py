@@ -147,5 +147,5 @@ def test_data_that_the_file_does_not_have_is_refused(tmp_path, offset, length):
 def test_the_model_alone_is_self_contained(tmp_path):
     model = import_model(saved(tmp_path, content=WEIGHT.tobytes()))
 
-    (tensor,) = model.source.read().graph.initializer
+    (tensor,) = onnx.load_model_from_string(model.source.content()).graph.initializer
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), WEIGHT)

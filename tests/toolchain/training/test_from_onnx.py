@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
@@ -58,7 +57,7 @@ def loaded(tmp_path):
     """Return the imported model, its network, and samples."""
     model = imported(tmp_path)
     path = tmp_path / "model.onnx"
-    onnx.save(model.source.read(), path)
+    path.write_bytes(model.source.content())
     x = normal(np.random.default_rng(1), 20, 2, 9, 9)
     return model, network_from_onnx(path), x
 
@@ -116,7 +115,7 @@ def test_the_neurons_of_an_imported_network_equal_its_staircases(tmp_path):
         },
     )
     path = tmp_path / "model.onnx"
-    onnx.save(model.source.read(), path)
+    path.write_bytes(model.source.content())
     x = torch.as_tensor(normal(np.random.default_rng(9), 50, 6)).double()
     stepped = with_staircases(network_from_onnx(path).double(), 4, x).double()
 
@@ -139,7 +138,7 @@ def test_a_channels_last_input_is_brought_into_order(tmp_path):
         w2=normal(np.random.default_rng(1), 3, 8),
     )
     path = tmp_path / "model.onnx"
-    onnx.save(model.source.read(), path)
+    path.write_bytes(model.source.content())
     x = normal(np.random.default_rng(2), 5, 4, 4, 2)
 
     y = network_from_onnx(path)(torch.as_tensor(x))

@@ -116,7 +116,9 @@ class RayCrew:
         number, worker = self._given.pop(ready)
         try:
             result = self._ray.get(ready)
-        except self._lost:
+        except self._lost as error:
+            if getattr(error, "actor_init_failed", False):
+                raise _unable(error) from None
             self._replace(worker)
             return number, None
         if isinstance(result, Refusal):
@@ -173,7 +175,16 @@ def _unreachable(cluster: str, error: Exception) -> WorkerError:
     return WorkerError(
         f"no Ray cluster answers: {reason[0]}",
         node=cluster,
-        hint="start one with 'ray start --head' and give the address that it prints",
+        hint="start one with 'ray start --head' and give the address that it prints; if it "
+        "speaks of tokens, set RAY_AUTH_MODE=token and give its token, too",
+    )
+
+
+def _unable(error: Exception) -> WorkerError:
+    """Return the error for a worker that another would not replace."""
+    return WorkerError(
+        f"workers cannot start: {str(error).strip().splitlines()[-1].strip()}",
+        hint="install this version of snn-compile on every machine of the cluster",
     )
 
 

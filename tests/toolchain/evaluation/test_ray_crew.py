@@ -79,6 +79,33 @@ def test_a_cluster_that_is_not_there_is_refused(program):
     assert error.value.node == "127.0.0.1:1"
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+def test_workers_that_cannot_start_are_told_from_lost_ones(data_set):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    shards = find_shards(data_set.folder, (4,))
+
+    with (
+        pytest.raises(WorkerError, match=r"workers cannot start: .*no such network") as error,
+        ray_crew(Unreadable(), "count", 1, None) as crew,
+    ):
+        ran(shards, crew)
+
+    assert "on every machine of the cluster" in error.value.hint
+
+
+class Unreadable:
+    """What another process cannot read, as where a package is missing."""
+
+    def __reduce__(self):
+        return fail, ()
+
+
+def fail():
+    """Fail, as an import would."""
+    raise ImportError("no such network")
+
+
 def test_a_worker_returns_what_a_user_can_cause(program):
     labels = np.array([0, 1, 9])
 

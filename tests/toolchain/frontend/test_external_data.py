@@ -9,6 +9,7 @@ import pytest
 from toolchain.errors import ImportModelError
 from toolchain.frontend import import_model
 from toolchain.frontend.testing import check_against_onnxruntime, small_integers, text_model
+from toolchain.limits import Limits
 
 WEIGHT = small_integers(4, 3)
 
@@ -149,3 +150,23 @@ def test_the_model_alone_is_self_contained(tmp_path):
 
     (tensor,) = onnx.load_model_from_string(model.source.content()).graph.initializer
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), WEIGHT)
+
+
+def test_bytes_that_many_weights_share_count_for_each(tmp_path):
+    path = saved(tmp_path, content=WEIGHT.tobytes())
+    model = onnx.load(path, load_external_data=False)
+    for name in ("b", "c"):
+        other = model.graph.initializer.add()
+        other.CopyFrom(model.graph.initializer[0])
+        other.name = name
+    path.write_bytes(model.SerializeToString())
+    size = path.stat().st_size + 3 * WEIGHT.nbytes
+
+    import_model(path, Limits(model_bytes=size))
+    with pytest.raises(ImportModelError) as error:
+        import_model(path, Limits(model_bytes=size - 1))
+
+    assert error.value.problem == (
+        f"makes {size} bytes of the model; up to {size - 1} are supported"
+    )
+    assert error.value.node == "c"

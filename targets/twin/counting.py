@@ -11,7 +11,6 @@ Where OpenVINO is installed, exact for the network and faster, whole batches are
 from __future__ import annotations
 
 import functools
-import math
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -201,31 +200,18 @@ class _Fastest:
 
     @cached_property
     def openvino(self) -> OpenVinoNetwork | None:
-        """The network in OpenVINO if that is right, and sums are faster by far enough."""
+        """The network in OpenVINO if that is right there, and faster by far enough."""
         is_short = all(census.is_short for census in self._censuses)
         if not is_short or not self._network.openvino_counts_right:
             return None
-        if self._censuses and not self._network.is_in_openvino:
-            return None
-        limit_s = math.inf if self._censuses else self._seconds_in_onnxruntime() / _GAIN
         layout, threads = self._network.layout, self._network.threads
-        network = OpenVinoNetwork(layout, self.batch, threads, self._censuses)
-        is_right = network.is_in_bytes and (
-            self._censuses or _seconds(network.run, self._race()) < limit_s
-        )
-        return network if is_right else None
-
-    def _seconds_in_onnxruntime(self) -> float:
-        """Return what a race takes; its sessions are given up, for both would not be needed."""
-        seconds = _seconds(self.in_onnxruntime, self._race())
-        self._sessions = self._new_sessions()
+        samples = np.zeros((threads * self.batch, *entry_signal(layout).shape), np.int64)
+        without = _seconds(self.in_onnxruntime, samples)
+        self._sessions = self._new_sessions()  # both would take as much memory again
         trim_heap()
-        return seconds
-
-    def _race(self) -> Ints:
-        """Return the samples of a race: a batch for each thread."""
-        shape = entry_signal(self._network.layout).shape
-        return np.zeros((self._network.threads * self.batch, *shape), np.int64)
+        network = OpenVinoNetwork(layout, self.batch, threads, self._censuses)
+        is_faster = network.is_in_bytes and _GAIN * _seconds(network.run, samples) < without
+        return network if is_faster else None
 
 
 class _Sessions:

@@ -331,9 +331,10 @@ def mixed_currents(node: LmHt, x: Value) -> Floats:
 def _(node: IntegrateFire, x: Value) -> Value:
     def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
         train = np.empty((node.levels, *m.shape), np.bool_)
+        m = np.array(m, order="C")  # beside one another in memory as in the train
         for spikes in train:
             np.greater_equal(m, threshold, out=spikes)
-            m = m - threshold * spikes
+            m -= threshold * spikes
         return train, counted(train)
 
     return Train(run_windows(node, counts_of(x), fire, axis=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -123,6 +124,8 @@ def test_the_same_circuit_gives_the_same_bytes(tmp_path):
         save_archive(everything(), tmp_path / name)
 
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one") as members:  # at whatever time
+        assert {member.date_time for member in members.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_arrays_are_stored_without_pickles_in_the_narrowest_type(tmp_path):

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from toolchain.build_folder import read_report
+from toolchain.build_folder import listed_files, read_report
 from toolchain.data import load_samples, save_arrays
 from toolchain.digest import digest_of
-from toolchain.engine import NETWORK_FILES, PopulationTrace, Program, Selection
+from toolchain.engine import ENGINES, NETWORK_FILES, PopulationTrace, Program, Selection
 from toolchain.errors import InputDataError
 from toolchain.evaluation.crew import Crew, OneProcess, evaluate
 from toolchain.evaluation.outputs import Outputs
@@ -70,16 +70,24 @@ class Workers:
     cluster: str | None = None
 
 
-def load_program(folder: Path) -> Program:
+def load_program(folder: Path, engine: str | None = None) -> Program:
     """Return the network of a finished build.
+
+    Args:
+        folder: That `compile_model` has written.
+        engine: Name of the engine that is to run it; one that runs what a format has written
+            needs all files as they were written.
 
     Raises:
         InputDataError: The folder is no build, or is damaged.
+        UnknownNameError: There is no such engine.
         VerifyError: Its graph is none that can be run, or its circuit another one's.
     """
     report = read_report(folder)
-    for name in (GRAPH_FILE, CIRCUIT_FILE):
-        _require_unchanged(folder / name, report.get("sha256"))
+    reads_more = engine is not None and ENGINES[engine].artifact is not None
+    read = listed_files(report, folder) if reads_more else (GRAPH_FILE, CIRCUIT_FILE)
+    for name in read:
+        _require_unchanged(folder, name, report.get("sha256"))
     graph = load_archive(folder / GRAPH_FILE, Graph)
     circuit = load_archive(folder / CIRCUIT_FILE, Circuit)
     verify_phase(graph)
@@ -87,9 +95,9 @@ def load_program(folder: Path) -> Program:
     return Program(graph, circuit, folder.absolute())
 
 
-def _require_unchanged(file: Path, digests: Any) -> None:
+def _require_unchanged(folder: Path, name: str, digests: Any) -> None:
     """Refuse a file that is not as its build says, if that says anything."""
-    noted = digests.get(file.name) if isinstance(digests, dict) else None
+    file, noted = folder / name, digests.get(name) if isinstance(digests, dict) else None
     if noted is not None and file.is_file() and digest_of(file) != noted:
         raise InputDataError(
             "has changed since the build was written",
@@ -125,7 +133,7 @@ def run_build(
         OutputFolderError: ``output`` cannot be written.
         WorkerError: Workers cannot be had, or are lost again and again.
     """
-    program = load_program(folder)
+    program = load_program(folder, engine)
     shards = _shards_of(program.graph, data)
     require_engine(engine)
     parts = output_parts(program.graph)

@@ -193,3 +193,17 @@ def test_a_file_that_has_changed_since_it_was_written_is_refused(workplace, caps
 
     assert code == 2
     assert "has changed since the build was written" in capsys.readouterr().err
+
+
+def test_an_engine_that_runs_a_written_file_wants_it_as_it_was_written(workplace, capsys):
+    workplace.compiled("net.onnx", "--format", "twin")
+    path = workplace.path / "build" / "twin.onnx"
+    path.write_bytes(path.read_bytes().replace(b"snn-compile", b"SNN-compile"))
+
+    codes = [
+        main(["run", "build", "--input", "test.npz", "--engine", engine])
+        for engine in ("count", "twin")
+    ]
+
+    assert codes == [0, 2]
+    assert "twin.onnx': has changed since the build was written" in capsys.readouterr().err

@@ -144,7 +144,7 @@ class Manifest:
 
     def on_chip(self, part: Part, engine: str) -> ChipRun:
         """Return what runs a part of the chip through an engine."""
-        program = load_program(build_folder(self.folder, part.name))
+        program = load_program(build_folder(self.folder, part.name), engine)
         graph = program.graph
         reads = {node.tensor: node.source_shape for node in graph.inputs}
         makes = {node.tensor: graph.shapes[node.name] for node in graph.outputs}

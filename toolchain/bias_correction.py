@@ -9,7 +9,7 @@ import numpy as np
 
 from toolchain.calibration import Calibration
 from toolchain.ir.ann import Conv, Dense
-from toolchain.ir.counts import count, sweep
+from toolchain.ir.counts import Values, count, fired, sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats
@@ -39,25 +39,25 @@ def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Gra
     """
     corrected: dict[str, Node] = {}
 
-    def with_correction(node: Node, *inputs: Floats) -> Floats:
+    def with_correction(node: Node, *inputs: Values) -> Values:
         known = calibration.activations.get(node.name)
         layers = graph.layers_into(node) if known is not None else ()
         if known is None or not isinstance(node, Spiking) or not layers:
-            return count(node, *inputs)
+            return count(node, *inputs, kind=np.float32)
         (a,) = inputs
         wanted = known.mean / np.broadcast_to(node.unit.ravel(), known.mean.shape)
         layer = _correct(layers, node, a, wanted, change)
         corrected[layer.name] = layer
-        return count(node, a + _difference(layer, layers[0]))
+        return fired(node, a, _difference(layer, layers[0]))
 
-    for _ in sweep(graph, calibration.x, with_correction, dtype=np.float32):
+    for _ in sweep(graph, calibration.x, with_correction):
         pass
     changed = [node for name, node in corrected.items() if node is not graph[name]]
     return graph.swap(*changed) if changed else graph
 
 
 def _correct(
-    layers: Layers, neurons: Spiking, a: Floats, wanted: Floats, change: Change
+    layers: Layers, neurons: Spiking, a: Values, wanted: Floats, change: Change
 ) -> Layer:
     """Return the first layer with its new bias.
 
@@ -68,9 +68,9 @@ def _correct(
         wanted: Mean counts.
         change: Changes a bias.
     """
-    found = _channel_mean(count(neurons, a))
+    found = _channel_mean(fired(neurons, a))
     changed = change(layers, neurons, wanted - found)
-    reached = _channel_mean(count(neurons, a + _difference(changed, layers[0])))
+    reached = _channel_mean(fired(neurons, a, _difference(changed, layers[0])))
     closer = np.abs(wanted - reached) < np.abs(wanted - found)
     return change(layers, neurons, np.where(closer, wanted - found, 0.0))
 
@@ -79,5 +79,5 @@ def _difference(changed: Layer, layer: Layer) -> Floats:
     return np.asarray(changed.bias, np.float64) - np.asarray(layer.bias, np.float64)
 
 
-def _channel_mean(counts: Floats) -> Floats:
-    return counts.mean(axis=(0, *range(2, counts.ndim)))
+def _channel_mean(counts: Values) -> Floats:
+    return np.asarray(counts.mean(axis=(0, *range(2, counts.ndim)), dtype=np.float64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,14 @@ from toolchain.ir.ann import Add, Conv, Dense, Input
 from toolchain.ir.counts import count
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
-from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
 
 Layer: TypeAlias = Dense | Conv
+Values: TypeAlias = npt.NDArray[Any]
 Sums: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Largest negative (as a magnitude) and largest positive sum of each channel, ``(C,)`` each."""
+
+_BLOCK_VALUES = 1 << 21
 
 
 def input_range(graph: Graph, layer: Layer) -> tuple[int, int]:
@@ -59,7 +61,7 @@ class Observer:
     def __init__(self, graph: Graph, x: npt.NDArray[np.generic]) -> None:
         self._graph = graph
         self._next = 0
-        self._values: dict[str, Floats] = {}
+        self._values: dict[str, Values] = {}
         self._samples = np.asarray(x, np.float64)
         self._last: dict[str, int] = {}
         for place, node in enumerate(graph):
@@ -89,18 +91,20 @@ class Observer:
                     del self._values[name]
             self._next += 1
 
-    def _count(self, node: Node, quantized: Mapping[str, Node]) -> Floats:
+    def _count(self, node: Node, quantized: Mapping[str, Node]) -> Values:
         if not node.inputs:
-            return count(node, self._samples).astype(np.float32)
+            return count(node, self._samples)
         layers = self._graph.layers_into(node)
         current = quantized.get(node.name, node)
         if not layers:
             return count(current, *(self._values[name] for name in node.inputs))
         parts = [
-            count(quantized.get(layer.name, layer), self._values[layer.inputs[0]])
+            count(
+                quantized.get(layer.name, layer), self._values[layer.inputs[0]], kind=np.float32
+            )
             for layer in layers
         ]
-        return count(current, functools.reduce(np.add, parts)).astype(np.float32)
+        return count(current, functools.reduce(np.add, parts))
 
     def _sources(self, node: Node) -> tuple[str, ...]:
         """Return what a node reads, past the layers before it."""
@@ -110,20 +114,27 @@ class Observer:
         return tuple(layer.inputs[0] for layer in layers) or node.inputs
 
 
-def _largest_sums(layer: Layer, counts: Floats) -> Sums:
-    if counts.min(initial=0) >= 0:
-        return _largest(layer, counts, -1), _largest(layer, counts, 1)
-    raised, lowered = np.maximum(counts, 0), np.maximum(-counts, 0)
-    up = _largest(layer, raised, 1) + _largest(layer, lowered, -1)
-    down = _largest(layer, raised, -1) + _largest(layer, lowered, 1)
-    return down, up
+def _largest_sums(layer: Layer, counts: Values) -> Sums:
+    """Return the largest sums of a layer, of which some samples at a time are computed.
+
+    Weights of one sign that meet inputs of one sign are added up apart.
+    """
+    signs = (1,) if counts.min(initial=0) >= 0 else (1, -1)
+    halves = {sign: _half(layer, sign) for sign in (1, -1)}
+    peaks = {(s, i): np.zeros(len(layer.weight)) for s in halves for i in (1, -1)}
+    block = max(1, _BLOCK_VALUES * len(counts) // max(counts.size, 1))
+    for start in range(0, len(counts), block):
+        part = counts[start : start + block].astype(np.float32)
+        for sign in signs:
+            read = np.maximum(sign * part, 0)
+            for weights, half in halves.items():
+                sums = count(half, read, kind=np.float32)
+                found = sums.max(axis=(0, *range(2, sums.ndim)))
+                peaks[weights, sign] = np.maximum(peaks[weights, sign], found)
+    return peaks[-1, 1] + peaks[1, -1], peaks[1, 1] + peaks[-1, -1]
 
 
-def _largest(layer: Layer, counts: Floats, sign: int) -> Floats:
-    """Return the largest sums ``(C,)`` through the weights of one sign, as magnitudes."""
-    if not counts.any():
-        return np.zeros(len(layer.weight))
+def _half(layer: Layer, sign: int) -> Layer:
+    """Return a layer with the weights of one sign, as magnitudes, and no bias."""
     weight = np.maximum(sign * layer.weight, 0)
-    half = dataclasses.replace(layer, weight=weight, bias=np.zeros(()))
-    sums = count(half, counts)
-    return sums.max(axis=(0, *range(2, sums.ndim))).astype(np.float64)
+    return dataclasses.replace(layer, weight=weight, bias=np.zeros(()))

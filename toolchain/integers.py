@@ -77,11 +77,10 @@ def find_lattice(layers: Sequence[Layer], most: int) -> Lattice | None:
     Returns:
         `None` if a row is no multiple of anything.
     """
-    rows = np.concatenate(
-        [layer.weight.reshape(len(layer.weight), -1).astype(np.float64) for layer in layers], 1
-    )
-    step = np.ones(len(rows))
-    for index, row in enumerate(rows):
+    step = np.ones(len(layers[0].weight))
+    for index in range(len(step)):
+        row = np.concatenate([layer.weight[index].ravel() for layer in layers])
+        row = row.astype(np.float64)
         found = _step(row[row != 0], most)
         if found is None:
             return None

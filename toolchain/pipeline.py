@@ -234,42 +234,56 @@ class _Compilation:
 
     def stages(self, model: ImportedModel, samples: Samples, folder: Path | None) -> Stages:
         """Compile."""
-        context = Context(
+        prepared = self._phase(model.graph, Phase.PREPARE, self._context())
+        self.warnings.extend(describe_pieces(self.exact, self.options.pieces))
+        if not self.has_samples:
+            self.warnings.append(without_samples(prepared))
+        converted, context = self._converted(model, prepared, samples)
+        lowered, program = self._lowered(converted, context, folder)
+        return Stages(
+            model, prepared, converted, lowered, program, context.lowering, self.exact
+        )
+
+    def _context(self) -> Context:
+        return Context(
             target=self.target,
             levels=self.options.levels or LEVELS_TRIED[0],
             method=self.options.method,
             lowering=self.options.lowering,
             pieces=self.options.pieces,
         )
-        prepared = self._phase(model.graph, Phase.PREPARE, context)
-        self.warnings.extend(describe_pieces(self.exact, self.options.pieces))
-        if not self.has_samples:
-            self.warnings.append(without_samples(prepared))
+
+    def _converted(
+        self, model: ImportedModel, prepared: Graph, samples: Samples
+    ) -> tuple[Graph, Context]:
+        """Convert; return with the graph what the phases after it depend on."""
         self.progress("calibrate", 0, len(samples))
         calibration = calibrate(prepared, samples.x)
-        context = dataclasses.replace(context, calibration=calibration)
+        context = dataclasses.replace(self._context(), calibration=calibration)
         if origin_of(prepared):
             given = {name: getattr(self.options, name) for name in ("levels", "method")}
             self.warnings.extend(without_effect(given, vars(Options)))
         elif self.options.levels is None:
             context = self._with_levels(model, prepared, context)
-        return self._lowered(model, prepared, context, folder)
+        context = self._with_lowering(prepared, context)
+        converted = self._phase(prepared, Phase.CONVERT, context)
+        return converted, dataclasses.replace(context, calibration=calibration.without_values())
+
+    def _with_lowering(self, prepared: Graph, context: Context) -> Context:
+        if context.lowering != AUTO:
+            return context
+        chosen = choose_lowering(prepared, context.levels, self.target)
+        return dataclasses.replace(context, lowering=chosen)
 
     def _lowered(
-        self, model: ImportedModel, prepared: Graph, context: Context, folder: Path | None
-    ) -> Stages:
-        if context.lowering == AUTO:
-            chosen = choose_lowering(prepared, context.levels, self.target)
-            context = dataclasses.replace(context, lowering=chosen)
-        converted = self._phase(prepared, Phase.CONVERT, context)
+        self, converted: Graph, context: Context, folder: Path | None
+    ) -> tuple[Graph, Program]:
+        """Lower, quantize and map; return the graph before it is quantized, too."""
         lowered = self._phase(converted, Phase.LOWER, context)
         quantized = self._phase(lowered, Phase.QUANTIZE, context)
         mapped = MAPPINGS[context.lowering](quantized, self.target)
         circuit = scheduled(mapped, self.options.schedule)
-        program = Program(quantized, circuit, folder)
-        return Stages(
-            model, prepared, converted, lowered, program, context.lowering, self.exact
-        )
+        return lowered, Program(quantized, circuit, folder)
 
     def _with_levels(self, model: ImportedModel, prepared: Graph, context: Context) -> Context:
         if context.calibration is None:
@@ -279,7 +293,9 @@ class _Compilation:
 
         def agreement_of(levels: int) -> float:
             candidate = dataclasses.replace(context, levels=levels)
-            program = self._lowered(model, prepared, candidate, None).program
+            candidate = self._with_lowering(prepared, candidate)
+            converted = self._phase(prepared, Phase.CONVERT, candidate)
+            _, program = self._lowered(converted, candidate, None)
             return agreement(_counted(program, x), source, heads_of(program.graph))
 
         tried = RADIX_LEVELS_TRIED if context.lowering == "radix" else LEVELS_TRIED
@@ -343,7 +359,10 @@ class _Compilation:
     def _report(self, stages: Stages, found: Climb, folder: Path, x: Array) -> Report:
         graph, circuit = stages.program.graph, stages.program.circuit
         return Report(
-            model={"name": model_name(self.options.model), "sha256": stages.model.source.sha256},
+            model={
+                "name": model_name(self.options.model),
+                "sha256": stages.model.source.sha256,
+            },
             target=self.target.name,
             lowering=stages.lowering,
             method=origin_of(stages.prepared) or self.options.method,

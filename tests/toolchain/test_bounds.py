@@ -102,7 +102,8 @@ def seen_at_once(graph, x):
     found = {}
     for layer, inputs, _ in sweep(graph, x):
         if isinstance(layer, (Conv, Dense)):
-            raised, lowered = np.maximum(inputs[0], 0), np.maximum(-inputs[0], 0)
+            (signed,) = (value.astype(float) for value in inputs)
+            raised, lowered = np.maximum(signed, 0), np.maximum(-signed, 0)
             down = peak(layer, raised, -1) + peak(layer, lowered, 1)
             found[layer.name] = down, peak(layer, raised, 1) + peak(layer, lowered, -1)
     return found

@@ -1,32 +1,48 @@
 """Which floating-point type holds every sum of a layer of integers exactly.
 
 No partial sum, in whatever order, exceeds the magnitudes of a row added up, times the largest
-magnitude of what is read. Below 2**24 float32 holds all of them, and takes half the time.
+magnitude of what is read. Below 2**24 float32 holds all of them, and takes half the time. The
+bias counts as one more of a row.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from toolchain.ir.node import Array
 
-Floats: TypeAlias = npt.NDArray[np.float64]
+Values: TypeAlias = npt.NDArray[Any]
 
 _FLOAT32_EXACT = 1 << 24
+_NONE = np.zeros((), np.int64)
 
 
-def exact_operands(weight: Array, x: Floats) -> tuple[Array, Array]:
-    """Return weights ``(out, ...)`` and what they read in float32 where that changes nothing.
+def exact_operands(weight: Array, x: Values, bias: Array = _NONE) -> tuple[Array, Values]:
+    """Return weights ``(out, ...)``, and what they read, in float32 where that changes no sum.
 
-    Else, and where either are no integers, both in float64.
+    Else, and where any are no integers, both in float64. What is read in short integers is left
+    so, see `as_read`.
     """
-    if weight.dtype.kind == "i" and weight.size and x.size:
+    if weight.dtype.kind == "i" and _is_whole(bias) and weight.size and x.size:
         short = weight.astype(np.float32)
         row_sums = np.abs(short).reshape(len(short), -1).sum(axis=1)  # exact below the limit
-        largest = float(row_sums.max()) * float(np.abs(x).max())
-        if largest < _FLOAT32_EXACT and np.array_equal(x, np.rint(x)):
-            return short, x.astype(np.float32)
-    return weight.astype(np.float64, copy=False), x.astype(np.float64, copy=False)
+        reach = max(abs(float(x.min())), abs(float(x.max())))
+        largest = float(row_sums.max()) * reach + float(np.abs(bias).max())
+        if largest < _FLOAT32_EXACT and _is_whole(x):
+            return short, as_read(x, np.float32)
+    return weight.astype(np.float64, copy=False), as_read(x, np.float64)
+
+
+def as_read(x: Values, kind: type[np.floating[Any]]) -> Values:
+    """Return values in a type that becomes ``kind`` where it meets weights of that.
+
+    Short integers are left as they are, and so need no memory for what they become.
+    """
+    return x if np.result_type(x, kind) == kind else x.astype(kind)
+
+
+def _is_whole(x: Values) -> bool:
+    return x.dtype.kind != "f" or bool(np.array_equal(x, np.rint(x)))

@@ -11,6 +11,10 @@ so :math:`\theta n` is :math:`a` rounded to the nearest level. Only counts trave
 gives every neuron the threshold 1 and the start 1/2. The last layer keeps its own units,
 :math:`W' = W \theta_{in}`, and its bias is added by the host, which is exact and costs no
 synapse.
+
+Where thresholds are chosen, scaled weights are rounded to float32 as the model's own are, which
+is 100,000 times finer than what integers make of them. Networks that count the steps of a
+quantized model have exact thresholds, and float64.
 """
 
 from __future__ import annotations
@@ -96,7 +100,10 @@ class _Conversion:
         elif isinstance(node, Relu):
             layers = [self.nodes[layer.name] for layer in self.graph.layers_into(node)]
             unit = self._thresholds(node, layers)
-            self.nodes |= {layer.name: _per_threshold(layer, unit) for layer in layers}
+            self.nodes |= {
+                layer.name: _rounded(_per_threshold(layer, unit), self.graph)
+                for layer in layers
+            }
             node = _neurons(node, self.context.levels, unit)
         elif isinstance(node, Staircase):
             start = 0.0 if node.rounds_down else 0.5
@@ -104,7 +111,9 @@ class _Conversion:
         elif isinstance(node, Output):
             layers = [self.nodes[layer.name] for layer in self.graph.layers_into(node)]
             node = _read_out(node, layers)
-            self.nodes |= {layer.name: _without_bias(layer) for layer in layers}
+            self.nodes |= {
+                layer.name: _rounded(_without_bias(layer), self.graph) for layer in layers
+            }
         elif isinstance(node, (MaxPool, Rearrange)):
             unit = _passed(node, self.units[node.inputs[0]], self.graph)
         self.nodes[node.name], self.units[node.name] = node, unit
@@ -238,7 +247,7 @@ def _per_step(layer: Dense | Conv, unit: Floats) -> Dense | Conv:
     return dataclasses.replace(layer, weight=grouped.reshape(weight.shape))
 
 
-def _per_threshold(layer: Node, threshold: Floats) -> Node:
+def _per_threshold(layer: Node, threshold: Floats) -> Dense | Conv:
     """Return the layer with its outputs in units of the thresholds they meet."""
     if isinstance(layer, Dense):
         threshold = threshold.ravel()
@@ -248,6 +257,12 @@ def _per_threshold(layer: Node, threshold: Floats) -> Node:
         weight = layer.weight / threshold.reshape(-1, 1, 1, 1)
         return dataclasses.replace(layer, weight=weight, bias=layer.bias / threshold)
     raise TypeError(f"{layer.name} is no layer")
+
+
+def _rounded(layer: Dense | Conv, graph: Graph) -> Dense | Conv:
+    """Return a layer whose scaling is done with its weights in the type they are kept in."""
+    kind = np.float64 if graph.of_type(Staircase) else np.float32
+    return dataclasses.replace(layer, weight=layer.weight.astype(kind, copy=False))
 
 
 def _passed(node: Node, unit: Floats, graph: Graph) -> Floats:
@@ -271,7 +286,7 @@ def _read_out(node: Output, layers: list[Node]) -> Output:
     return dataclasses.replace(node, offset=np.asarray(node.offset + node.scale * bias))
 
 
-def _without_bias(layer: Node) -> Node:
+def _without_bias(layer: Node) -> Dense | Conv:
     if not isinstance(layer, (Dense, Conv)):
         raise TypeError(f"{layer.name} is no layer")
     return dataclasses.replace(layer, bias=np.zeros(()))

@@ -60,7 +60,8 @@ def _add(
         sweep(graph, x), sweep(graph, x, ideal), strict=True
     ):
         if isinstance(node, Spiking):
-            tallies[node.name].add(counts, alone.pop(node.name), wanted * node.unit)
+            units = np.asarray(wanted, np.float64) * node.unit
+            tallies[node.name].add(counts, alone.pop(node.name), units)
 
 
 @dataclass

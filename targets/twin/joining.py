@@ -3,7 +3,9 @@
 A sum of layers is a layer of their inputs side by side. Convolutions share a kernel that holds
 the taps of all of them, each where it belongs: tap ``i`` reads the position
 ``output * stride + i * dilation - padding``, so taps are told apart by ``i * dilation -
-padding``. One of a single tap may have another stride: its input is thinned out first.
+padding``. One of a single tap may have another stride: its input is thinned out first. Where
+strides differ otherwise, each is a sum of layers of stride 1 over what is left of its input
+when that is thinned out from the first position, from the second, and so on.
 
 Weights beyond 8 bits become digits, each read from a copy of the input that is shifted up by
 as many places as a byte has room for: ``w n = d0 n + d1 (n << s) + ...``
@@ -14,6 +16,7 @@ population is cut into blocks of output channels, each of which reads its own in
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,12 +47,16 @@ class Part:
         source: Number of the layer whose input it is.
         shift: Places that the input is shifted up by.
         step: Vertical and horizontal step with which positions are taken.
+        start: The first position that is taken.
+        behind: Rows and columns of zeros that follow.
         channels: First channel, and the one behind the last; `None` for all.
     """
 
     source: int
     shift: int = 0
     step: Pair = (1, 1)
+    start: Pair = (0, 0)
+    behind: Pair = (0, 0)
     channels: Pair | None = None
 
 
@@ -170,12 +177,15 @@ def _joined_conv(pieces: Sequence[_Piece]) -> Joined | None:
     if len(pieces) == 1:
         (piece,) = pieces
         return _of_geometry((Block((piece.part,), piece.layer.weight),), _conv(piece))
+    first = _conv(pieces[0])
+    out = first.output_shape((first.weight.shape[1] * first.groups, *pieces[0].size))[1:]
     if _differ(pieces):
         pieces = [_thinned(piece) for piece in pieces]
     if _differ(pieces):
+        pieces = [part for piece in pieces for part in _of_stride_one(piece)]
+    if _differ(pieces):
         return None
     first = _conv(pieces[0])
-    out = first.output_shape((first.weight.shape[1] * first.groups, *pieces[0].size))[1:]
     axes = [_common(pieces, axis, out[axis]) for axis in (0, 1)]
     (top, spacing_y, rows, vertical), (left, spacing_x, columns, horizontal) = axes
     parts = []
@@ -251,6 +261,41 @@ def _thinned(piece: _Piece) -> _Piece:
         return piece
     size = output_size(piece.size, (1, 1), layer.stride, layer.padding)
     return _Piece(replace(piece.part, step=layer.stride), replace(layer, stride=(1, 1)), size)
+
+
+def _of_stride_one(piece: _Piece) -> list[_Piece]:
+    """Return layers of stride 1 that add up to a layer, each over part of its input."""
+    layer = _conv(piece)
+    if layer.stride == (1, 1):
+        return [piece]
+    down, right = layer.stride
+    height, width = piece.size
+    made = []
+    for top, left in itertools.product(range(down), range(right)):
+        (at_y, read_y), (at_x, read_x) = _taps_from(layer, 0, top), _taps_from(layer, 1, left)
+        if not (len(at_y) and len(at_x)):
+            continue
+        above, before = (-min(int(read.min()), 0) for read in (read_y, read_x))
+        kernel = (int(read_y.max()) + above + 1, int(read_x.max()) + before + 1)
+        weight = np.zeros((*layer.weight.shape[:2], *kernel), np.int64)
+        chosen = layer.weight[:, :, at_y[:, None], at_x]
+        weight[:, :, (read_y + above)[:, None], read_x + before] = chosen
+        size = (len(range(0, height, down)), len(range(0, width, right)))
+        taken = (len(range(top, height, down)), len(range(left, width, right)))
+        behind = (size[0] - taken[0], size[1] - taken[1])
+        part = replace(piece.part, step=layer.stride, start=(top, left), behind=behind)
+        padding = (above, 0), (before, 0)
+        own = replace(layer, weight=weight, stride=(1, 1), dilation=(1, 1), padding=padding)
+        made.append(_Piece(part, own, size))
+    return made
+
+
+def _taps_from(layer: Conv, axis: int, start: int) -> tuple[IndexArray, IndexArray]:
+    """Return the taps that read every position from ``start`` on, and which of them."""
+    taps = np.arange(layer.kernel[axis])
+    read = taps * layer.dilation[axis] - layer.padding[axis][0] - start
+    own = read % layer.stride[axis] == 0
+    return taps[own], read[own] // layer.stride[axis]
 
 
 def _common(

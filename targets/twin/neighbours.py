@@ -23,8 +23,9 @@ from targets.twin.joining import Joined
 _COST_OF_ROW = 1500
 """Multiplications that take as long as collecting a row of taps, as measured."""
 
-_VECTOR = 16
-"""Output channels that are multiplied at once; a kernel fills up the last of them."""
+_VECTOR, _VECTOR_MIN = 16, 24
+"""Output channels that are multiplied at once; a kernel fills up the last of them. A single
+vector takes as long as one and a half."""
 
 _TOGETHER_MAX = 8
 
@@ -40,10 +41,12 @@ def with_neighbours(joined: Joined, columns: int) -> Joined:
     if others or block.weight.ndim == 2 or joined.groups > 1 or joined.dilation[1] > 1:
         return joined
     outputs, channels, rows, taps = block.weight.shape
+    if rows == taps == 1:  # reads its input where it is
+        return joined
 
     def cost(together: int) -> float:
         wide = taps + (together - 1) * stride
-        filled = -(-outputs * together // _VECTOR) * _VECTOR
+        filled = max(_VECTOR_MIN, -(-outputs * together // _VECTOR) * _VECTOR)
         return rows * (_COST_OF_ROW + channels * wide * filled) / together
 
     fitting = [number for number in range(1, _TOGETHER_MAX + 1) if columns % number == 0]

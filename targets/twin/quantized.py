@@ -31,6 +31,8 @@ _SUM_MAX = 2**31 - 1
 _TOP = 127
 """The larger constant; two products of it and a weight fit 16 bits."""
 
+_END = 2**31 - 1
+
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 """Where axes go when channels become the last, or the first again."""
 
@@ -98,17 +100,19 @@ def quantize(
 
 
 def whole_sums(layer: Layer, signal: Signal, zero: int) -> Quantized:
-    """Return a layer of weights within +-127 whose sums themselves, within a byte, come out.
+    """Return a layer whose sums themselves come out.
 
     Args:
-        layer: One whose sums are never negative.
+        layer: A single one, of weights within +-127.
         signal: What it reads.
-        zero: Byte that stands for 0 in what comes out.
+        zero: Byte that stands for 0 in what comes out; with it all sums fit a byte.
     """
-    channels = len(layer.weight)
-    parts = (Part(0),)
-    joined = Joined((Block(parts, layer.weight),))
-    bias, scale = np.full(channels, zero), np.ones(channels, np.float32)
+    joined = join([layer], [signal])
+    if joined is None:
+        raise TypeError(f"{layer.name} is no single layer")
+    joined = with_neighbours(joined, layer.output_shape(signal.shape)[-1])
+    rows = len(joined.blocks[0].weight)
+    bias, scale = np.full(rows, zero), np.ones(rows, np.float32)
     form = _checked(joined, bias, scale, None, [signal])
     if isinstance(form, str):
         raise TypeError(form)
@@ -181,14 +185,27 @@ def _emit_maps(writer: ModelWriter, own: OwnBiases, beside: Signal, name: str) -
 def _copied(writer: ModelWriter, name: str, part: Part, signals: Sequence[Signal]) -> str:
     """Write what a part reads, thinned out and shifted."""
     value = signals[part.source].value
-    if part.step != (1, 1):
+    if part.start != (0, 0):
+        value = _from_start(writer, f"{name}/thinned", value, part)
+    elif part.step != (1, 1):
         value = writer.add(
             "MaxPool", [value], f"{name}/thinned", kernel_shape=[1, 1], strides=list(part.step)
         )
+    if any(part.behind):
+        added = writer.constant(f"{name}/behind", [0] * 6 + list(part.behind), np.int64)
+        zero = writer.shared(signals[part.source].zero_point, np.uint8)
+        value = writer.add("Pad", [value, added, zero], f"{name}/filled")
     if part.shift:
         places = writer.shared(part.shift, np.uint8)
         value = writer.add("BitShift", [value, places], f"{name}/shifted", direction="LEFT")
     return value
+
+
+def _from_start(writer: ModelWriter, name: str, value: str, part: Part) -> str:
+    """Write every so many positions from a start on."""
+    bounds = {"starts": part.start, "ends": [_END] * 2, "axes": [2, 3], "steps": part.step}
+    names = [writer.constant(f"{name}/{key}", at, np.int64) for key, at in bounds.items()]
+    return writer.add("Slice", [value, *names], name)
 
 
 def _side_by_side(

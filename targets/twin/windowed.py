@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from targets.twin.columns import ALIGNED, Columns, columns_of
 from targets.twin.inhibition import Gathered, gathered
 from targets.twin.joining import WEIGHT_MAX
 from targets.twin.quantized import Quantized, emit_quantized, quantize
@@ -19,7 +20,7 @@ from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.writer import ModelWriter
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Conv, Dense
-from toolchain.ir.node import Array
+from toolchain.ir.node import Array, IndexArray
 from toolchain.ir.snn import Spiking
 
 
@@ -42,9 +43,15 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Windowed:
-    """A population as one quantized layer for each window."""
+    """A population as one quantized layer for each window.
+
+    Attributes:
+        windows: In their order.
+        columns: What all of them read in place of the population's inputs; `None` if these.
+    """
 
     windows: tuple[Window, ...]
+    columns: Columns | None
 
 
 def form_of(
@@ -53,19 +60,25 @@ def form_of(
     """Return a population as quantized layers, or why it cannot be so."""
     if neurons.windows == 1 or not np.any(neurons.lateral):
         return quantize(neurons, layers, signals)
+    columns = columns_of(layers, signals, neurons.windows)
+    if columns is not None:
+        layers, signals = [columns.layer], [columns.signal]
     windows = []
     for number in range(neurons.windows):
         window = _window(neurons, number, layers, signals)
         if isinstance(window, str):
             return window
         windows.append(window)
-    return Windowed(tuple(windows))
+    return Windowed(tuple(windows), columns)
 
 
 def emit_windows(
     writer: ModelWriter, form: Windowed, neurons: Spiking, signals: Sequence[Signal], name: str
 ) -> str:
     """Write the spike counts of all windows."""
+    if form.columns is not None:
+        collected = emit_quantized(writer, form.columns.form, signals, f"{name}/columns")
+        signals = [replace(form.columns.signal, value=collected)]
     sent: list[str] = []
     for number, window in enumerate(form.windows):
         within = f"{name}/window{number + 1}"
@@ -94,7 +107,7 @@ def _window(
     sent, zero = _sent(neurons, layers[0], signals[0]), signals[0].zero_point
     lateral = neurons.lateral[number, list(earlier)]
     taken = None
-    if earlier and (zero or len(earlier) > 2 or lateral.max() > WEIGHT_MAX):
+    if earlier and (zero or _is_wide(layers[0], lateral)):
         taken = gathered(lateral, layers[0], sent, zero)
     if taken is not None:
         read.append((taken.layer, taken.signal))
@@ -104,13 +117,19 @@ def _window(
     return form if isinstance(form, str) else Window(form, channels, earlier, taken)
 
 
+def _is_wide(layer: Layer, lateral: IndexArray) -> bool:
+    """Tell whether counts beside a layer would take more channels than gathered bytes do."""
+    return isinstance(layer, Conv) and (len(lateral) > 2 or lateral.max() > WEIGHT_MAX)
+
+
 def _channels_read(layer: Layer) -> int:
     """Return behind which input channel a layer reads nothing."""
-    per_group = layer.weight.shape[1]
     if isinstance(layer, Conv) and layer.groups > 1:
-        return per_group * layer.groups
+        return layer.weight.shape[1] * layer.groups
+    channels = layer.weight.shape[1]
     is_read = np.any(layer.weight, axis=tuple(set(range(layer.weight.ndim)) - {1}))
-    return int(np.flatnonzero(is_read).max(initial=0)) + 1
+    last = int(np.flatnonzero(is_read).max(initial=0))
+    return min((last // ALIGNED + 1) * ALIGNED, channels)
 
 
 def _cut(layer: Layer, signal: Signal, channels: int) -> tuple[Layer, Signal]:

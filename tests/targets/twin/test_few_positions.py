@@ -55,6 +55,18 @@ def test_all_layers_of_a_population_become_dense():
     assert [one.shape for one in signals] == [(20,), (8,)]
 
 
+def test_a_layer_of_one_tap_in_groups_beside_a_kernel_becomes_dense_too():
+    kernel = Conv(name="k", weight=NUMBERS.integers(-9, 10, (4, 5, 3, 3)), padding=SAME)
+    own = Conv(name="o", weight=NUMBERS.integers(-9, 10, (4, 2, 1, 1)), groups=4)
+    x = NUMBERS.integers(0, 16, (3, 8, 2, 2))
+
+    (_, dense), _ = flattened([kernel, own], [signal(5, 2, 2), signal(8, 2, 2)])
+
+    np.testing.assert_array_equal(
+        last(x) @ dense.weight.T, last(convolve(x, own.weight, groups=4))
+    )
+
+
 @pytest.mark.parametrize(
     ("layer", "size"),
     [

@@ -31,8 +31,14 @@ def read_by(block, inputs):
     read = []
     for part in block.parts:
         x = inputs[part.source][:, slice(*(part.channels or (None, None)))] << part.shift
-        read.append(x if part.step == (1, 1) else x[:, :, :: part.step[0], :: part.step[1]])
+        read.append(x if x.ndim == 2 else positions_of(part, x))
     return np.concatenate(read, axis=1)
+
+
+def positions_of(part, x):
+    (top, left), (down, right) = part.start, part.step
+    behind = [(0, number) for number in part.behind]
+    return np.pad(x[:, :, top::down, left::right], [(0, 0), (0, 0), *behind])
 
 
 def parts_of(joined):
@@ -74,6 +80,14 @@ CASES = {
         conv((4, 3, 3, 3), stride=(2, 2), **SAME),
         conv((4, 5, 1, 1), stride=(2, 2)),
     ),
+    "another stride beside a kernel": (
+        conv((4, 3, 3, 3), **SAME),
+        conv((4, 2, 5, 4), stride=(2, 2), dilation=(1, 2), padding=((2, 2), (3, 3))),
+    ),
+    "a stride of a size that is no multiple": (
+        conv((4, 3, 3, 3), stride=(2, 3), **SAME),
+        conv((4, 5, 1, 1)),
+    ),
     "beyond the border": (
         conv((4, 3, 1, 1), padding=((1, 1), (0, 0))),
         conv((4, 2, 2, 1), padding=((2, 1), (0, 0))),
@@ -81,10 +95,17 @@ CASES = {
 }
 
 
+SIZES = {
+    "another stride": [(6, 6), (12, 11)],
+    "another stride beside a kernel": [(6, 6), (12, 11)],
+    "a stride of a size that is no multiple": [(12, 16), (6, 6)],
+}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_it_gives_the_sum_of_the_layers(case):
     layers = CASES[case]
-    sizes = [(6, 6), (12, 11) if case == "another stride" else (6, 6)]
+    sizes = SIZES.get(case, [(6, 6), (6, 6)])
     inputs = [
         NUMBERS.integers(0, 16, (2, layer.weight.shape[1] * layer.groups, *size))
         for layer, size in zip(layers, sizes, strict=True)

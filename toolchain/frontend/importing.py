@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import onnx.helper
 import onnx.shape_inference
 
 from toolchain.errors import ImportModelError, UnsupportedOpError
-from toolchain.frontend.constants import leave_out, resolve
+from toolchain.frontend.constants import Resolved, leave_out, resolve
 from toolchain.frontend.dependence import dependent_nodes, ends_of, measured_nodes, starts_of
 from toolchain.frontend.functions import check_windows, importer_name
 from toolchain.frontend.model_file import ModelFile, read_model
@@ -94,9 +94,34 @@ def import_model(
         UnsupportedOpError: A node cannot be said in primitives; it names the node.
     """
     file = read_model(Path(path), limits)
-    graph = file.proto.graph
-    samples, has_fixed_batch = bind_batches(graph, file.path, limits)
-    names = [sample.name for sample in samples]
+    samples, has_fixed_batch = bind_batches(file.proto.graph, file.path, limits)
+    computed, known = _resolved(file, samples)
+    file = file.without_elements()  # from here on they are in ``known`` alone
+    nodes = [node for node in file.proto.graph.node if node.name in computed]
+    importer = NodeImporter(file, [sample.name for sample in samples], nodes, known)
+    for node in nodes:
+        check_time(node.name)
+        importer.visit(node)
+    return ImportedModel(
+        graph=importer.finish(),
+        name=file.path.stem,
+        source=SourceModel.of(file),
+        opset=file.opset,
+        has_fixed_batch=has_fixed_batch,
+        is_half=any(known.is_half(value) for node in nodes for value in node.output),
+    )
+
+
+def _resolved(
+    file: ModelFile, samples: Sequence[onnx.ValueInfoProto]
+) -> tuple[frozenset[str], Resolved]:
+    """Return the names of the nodes to import, and what is known of all values.
+
+    Raises:
+        ImportModelError: As `import_model`.
+        UnsupportedOpError: As `import_model`.
+    """
+    graph, names = file.proto.graph, [sample.name for sample in samples]
     dependent = dependent_nodes(graph, names)
     measured = measured_nodes(graph, dependent)
     computed = [node for node in dependent if node.name not in measured]
@@ -108,18 +133,7 @@ def import_model(
     known = resolve(file, samples, dependent)
     leave_out(known, (node.name for node in dependent if node.name in measured))
     check_declared(file)
-    importer = NodeImporter(file, names, computed, known)
-    for node in computed:
-        check_time(node.name)
-        importer.visit(node)
-    return ImportedModel(
-        graph=importer.finish(),
-        name=file.path.stem,
-        source=SourceModel.of(file),
-        opset=file.opset,
-        has_fixed_batch=has_fixed_batch,
-        is_half=any(known.is_half(value) for node in computed for value in node.output),
-    )
+    return frozenset(node.name for node in computed), known
 
 
 def inputs_of(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

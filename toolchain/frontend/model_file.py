@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -61,6 +61,11 @@ class ModelFile:
     def functions(self) -> frozenset[tuple[str, str]]:
         """Domain and name of the functions that the model defines."""
         return frozenset((function.domain, function.name) for function in self.proto.functions)
+
+    def without_elements(self) -> ModelFile:
+        """Return the model without the elements of large tensors; it cannot be run any more."""
+        skeleton = skeleton_of(self.proto, with_shapes=True)
+        return replace(self, proto=skeleton, source=skeleton)
 
 
 def read_model(path: Path, limits: Limits = DEFAULT) -> ModelFile:

@@ -217,21 +217,20 @@ def shifted_layers(
     common, so that thresholds may be finer than weights.
     """
     rows = [layer.weight.reshape(len(layer.weight), -1) for layer in layers]
-    largest = [largest_weight(layer, target) for layer in layers]
+    factors = [np.bitwise_or.reduce(row, axis=1) for row in rows]
+    peaks = [np.abs(row).max(axis=1) for row in rows]
+    widest = [largest_weight(layer, target) for layer in layers]
     shift = np.zeros(len(rows[0]), np.int64)
     while True:
-        divides = [~np.any(row % (2 << shift)[:, None], axis=1) for row in rows]
-        is_large = [
-            np.abs(row).max(axis=1) > most << shift
-            for row, most in zip(rows, largest, strict=True)
-        ]
+        divides = [factor % (2 << shift) == 0 for factor in factors]
+        is_large = [peak > most << shift for peak, most in zip(peaks, widest, strict=True)]
         grows = np.all(divides, axis=0) & np.any(is_large, axis=0)
         if not grows.any():
             break
         shift = shift + grows
-    return shift, tuple(
-        dataclasses.replace(
-            layer, weight=layer.weight >> shift.reshape(-1, *(1,) * (layer.weight.ndim - 1))
-        )
-        for layer in layers
-    )
+    return shift, tuple(_shifted(layer, shift) for layer in layers)
+
+
+def _shifted(layer: Dense | Conv, shift: IndexArray) -> Dense | Conv:
+    each = shift.astype(layer.weight.dtype).reshape(-1, *(1,) * (layer.weight.ndim - 1))
+    return dataclasses.replace(layer, weight=layer.weight >> each)

@@ -17,7 +17,7 @@ from toolchain.ir.mapped import Window
 from toolchain.ir.radix import Radix, RadixMax
 from toolchain.ir.reference import encode, evaluate
 from toolchain.ir.snn import RadixFire, RadixPool, Spiking
-from toolchain.mapping.radix import map_radix
+from toolchain.mapping.radix import map_radix, shifted_layers
 from toolchain.target import TARGETS
 
 TARGET = TARGETS["loihi2"]
@@ -255,3 +255,24 @@ def test_neurons_start_from_no_more_than_their_levels():
 
     x = np.zeros((1, 4), np.int64)
     assert run_samples(circuit, x).counts["p"].tolist() == [[5] * 5]
+
+
+FACTORS = st.sampled_from([1, 2, 8, 31, 64, 96, 256])
+
+
+@given(st.lists(FACTORS, min_size=16, max_size=16), st.integers(0, 99))
+def test_weights_are_shifted_while_one_is_too_large_and_all_are_even(factors, seed):
+    found = whole(seed, 16, 3) * np.asarray(factors)[:, None]
+    weights = [found[:8], found[8:].astype(np.int16)]
+    layers = [dataclasses.replace(dense("a", "x", 8, 3), weight=weight) for weight in weights]
+
+    shift, shifted = shifted_layers(layers, TARGET)
+
+    for channel, by in enumerate(shift):
+        rows = np.concatenate([weight[channel] for weight in weights])
+        fits = [np.abs(rows >> n).max() <= TARGET.weight_max for n in range(10)]
+        is_odd = [np.any(rows >> n & 1) for n in range(10)]
+        assert by == np.argmax(np.logical_or(fits, is_odd))
+    for layer, weight in zip(shifted, weights, strict=True):
+        np.testing.assert_array_equal(layer.weight << shift[:, None], weight)
+        assert layer.weight.dtype == weight.dtype

@@ -45,6 +45,10 @@ def _execution(program: Program, inputs: Ints, path: Path) -> Execution:
 
     model = onnx.load(path)
     notes = {entry.key: entry.value for entry in model.metadata_props}
+    if not {"populations", "sums"} <= notes.keys():
+        raise InputDataError(
+            "has no metadata of a twin", node=str(path), hint="compile the network again"
+        )
     populations = json.loads(notes["populations"])
     sums = json.loads(notes["sums"])
     values = [*sums, *(population["counts"] for population in populations)]

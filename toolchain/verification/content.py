@@ -1,4 +1,4 @@
-"""Where two things first differ: graphs, circuits, archives of them, HDF5 files, texts."""
+"""Where two things first differ: graphs, circuits, archives of them, HDF5, ONNX, texts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any
 
 import h5py
 import numpy as np
+import onnx
 import scipy.sparse
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import external_data_helper, numpy_helper
 
 from toolchain.errors import InputDataError
 from toolchain.ir.archive import DAMAGED, read_archive
 
-_ARCHIVE, _HDF5 = b"PK\x03\x04", b"\x89HDF"
-_SHOWN_MAX = 60
+_ARCHIVE, _HDF5, _ONNX = b"PK\x03\x04", b"\x89HDF", ".onnx"
+_SHOWN_MAX, _SHOWN_BEFORE = 60, 20
 _ABSENT = object()
 
 
@@ -32,7 +35,8 @@ def first_unequal(found: Any, wanted: Any) -> str | None:
 def first_file_difference(found: Path, wanted: Path) -> str | None:
     """Return where the content of two files first differs; `None` where it is the same.
 
-    Archives and HDF5 files are compared by what they hold, other files line by line.
+    Archives, HDF5 files and ONNX models are compared by what they hold, other files line by
+    line.
 
     Raises:
         InputDataError: ``found`` is damaged and cannot be read.
@@ -40,7 +44,7 @@ def first_file_difference(found: Path, wanted: Path) -> str | None:
     ours, theirs = found.read_bytes(), wanted.read_bytes()
     if ours == theirs:
         return None
-    read = _reader(theirs)
+    read = _read_onnx if wanted.suffix == _ONNX else _reader(theirs)
     try:
         here, there = read(found), read(wanted)
     except DAMAGED as error:
@@ -74,6 +78,31 @@ def _read_hdf5(path: Path) -> dict[str, Any]:
     return held
 
 
+def _read_onnx(path: Path) -> dict[str, Any]:
+    """Return constants, nodes and metadata of an ONNX model, by name, and the rest as text."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise ValueError(str(error)) from None
+    graph = model.graph
+    held: dict[str, Any] = {
+        f"constant {tensor.name!r}": str(tensor)
+        if external_data_helper.uses_external_data(tensor)
+        else numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+    }
+    held |= {f"node {node.output[0]!r}": _of_node(node) for node in graph.node if node.output}
+    held |= {f"metadata {entry.key!r}": entry.value for entry in model.metadata_props}
+    del graph.initializer[:], graph.node[:], model.metadata_props[:]
+    return held | {"the rest of the model": str(model)}
+
+
+def _of_node(node: onnx.NodeProto) -> dict[str, Any]:
+    attributes = {attribute.name: str(attribute) for attribute in node.attribute}
+    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return {"operator": operator, "inputs": tuple(node.input), **attributes}
+
+
 def _unequal(found: Any, wanted: Any, where: str) -> Iterator[str]:
     if dataclasses.is_dataclass(found) and dataclasses.is_dataclass(wanted):
         found, wanted = _members(found), _members(wanted)
@@ -92,7 +121,7 @@ def _unequal(found: Any, wanted: Any, where: str) -> Iterator[str]:
     elif isinstance(found, np.ndarray) or isinstance(wanted, np.ndarray):
         yield from _unequal_arrays(np.asarray(found), np.asarray(wanted), where)
     elif type(found) is not type(wanted) or found != wanted:
-        yield f"{where} is {_shown(found)} and not {_shown(wanted)}"
+        yield f"{where} is {_shown(found, wanted)} and not {_shown(wanted, found)}"
 
 
 def _members(thing: Any) -> dict[str, Any]:
@@ -130,6 +159,14 @@ def _unequal_arrays(found: Any, wanted: Any, where: str) -> Iterator[str]:
         yield f"{where}{place} is {_shown(ours)} and not {_shown(theirs)}"
 
 
-def _shown(value: Any) -> str:
-    text = str(value) if isinstance(value, np.generic) else repr(value)
-    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+def _shown(value: Any, other: Any = None) -> str:
+    """Return a value as text; of a long text, what is around the first difference."""
+    if not (isinstance(value, str) and isinstance(other, str)) or len(value) <= _SHOWN_MAX:
+        text = str(value) if isinstance(value, np.generic) else repr(value)
+        return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+    pairs = enumerate(zip_longest(value, other))
+    place = next((at for at, (ours, theirs) in pairs if ours != theirs), 0)
+    first = max(0, place - _SHOWN_BEFORE)
+    last = first + _SHOWN_MAX
+    before, after = "..." if first else "", "..." if last < len(value) else ""
+    return f"{before}{value[first:last]!r}{after}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import h5py
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 import scipy.sparse
 
@@ -16,6 +18,22 @@ from toolchain.verification.content import first_file_difference, first_unequal
 
 def dense(value=1, name="fc"):
     return Dense(name=name, inputs=("x",), weight=np.array([[1.0, 2.0], [3.0, value]]))
+
+
+TEXT = """<ir_version: 8, opset_import: ["": 13]>
+net (float[N, 2] x) => (float[N, 2] y) <float[2, 1] w = {2.0, 3.0}> {
+  y = Add (x, w)
+}"""
+
+
+def add_one(model):
+    (weight,) = model.graph.initializer
+    changed = np.array([[2], [4]], np.float32)
+    weight.CopyFrom(onnx.numpy_helper.from_array(changed, "w"))
+
+
+def rename(model):
+    model.graph.node[0].op_type = "Sub"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +49,11 @@ def dense(value=1, name="fc"):
         ({"a": np.zeros(2)}, {"a": np.zeros(3)}, "a has shape (2,) and not (3,)"),
         ({"a": 1}, {"a": True}, "a is 1 and not True"),
         ({"a": None}, {"a": "x"}, "a is None and not 'x'"),
+        (
+            {"a": f"{'-' * 99}b{'-' * 99}"},
+            {"a": f"{'-' * 99}c"},
+            f"a is ...'{'-' * 20}b{'-' * 39}'... and not ...'{'-' * 20}c'",
+        ),
     ],
 )
 def test_the_first_difference_is_named(found, wanted, where):
@@ -74,6 +97,31 @@ def test_hdf5_files_are_compared_by_datasets_and_attributes(tmp_path):
     assert found == "layer@steps is 3 and not 4"
 
 
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda model: None, "is the same"),
+        (add_one, "constant 'w'[1, 0] is 4.0 and not 3.0"),
+        (rename, "node 'y'.operator is 'Sub' and not 'Add'"),
+        (lambda model: model.metadata_props.pop(), "metadata 'kind' is missing"),
+        (
+            lambda model: setattr(model, "ir_version", 7),
+            "the rest of the model is 'ir_version: 7",
+        ),
+    ],
+)
+def test_onnx_models_are_compared_by_constants_nodes_and_metadata(tmp_path, change, where):
+    model = onnx.parser.parse_model(TEXT)
+    onnx.helper.set_model_props(model, {"kind": "twin"})
+    onnx.save(model, tmp_path / "b.onnx")
+    change(model)
+    onnx.save(model, tmp_path / "a.onnx")
+
+    found = first_file_difference(tmp_path / "a.onnx", tmp_path / "b.onnx")
+
+    assert (found or "is the same").startswith(where)
+
+
 def test_texts_are_compared_by_line(tmp_path):
     (tmp_path / "a").write_text("one\nto\n")
     (tmp_path / "b").write_text("one\ntwo\n")
@@ -91,3 +139,12 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 
     with pytest.raises(InputDataError, match="cannot be read"):
         first_file_difference(tmp_path / "a", tmp_path / "b")
+
+
+def test_half_a_model_is_refused(tmp_path):
+    whole = onnx.parser.parse_model(TEXT).SerializeToString()
+    (tmp_path / "b.onnx").write_bytes(whole)
+    (tmp_path / "a.onnx").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(InputDataError, match="cannot be read"):
+        first_file_difference(tmp_path / "a.onnx", tmp_path / "b.onnx")

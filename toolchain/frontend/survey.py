@@ -82,7 +82,11 @@ class Survey:
         return frozenset(node.name for node in self.file.proto.graph.node)
 
     def keep(self, error: CompileError, node: str | None = None) -> None:
-        """Keep an error, at the node it names or else at the one that was looked at."""
+        """Keep an error, at the node it names or else at the one that was looked at.
+
+        Where it was raised is not kept: it would keep all that was known there.
+        """
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         named = error.node if error.node in self._names else node
         if named is None:
             self.others.append(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -17,19 +18,42 @@ from toolchain.registry import Registry
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
 class Program:
     """A compiled network.
 
     Attributes:
         graph: After `Phase.QUANTIZE`.
-        circuit: What it was mapped to.
         folder: Where its artifacts are; `None` before they are written.
     """
 
-    graph: Graph
-    circuit: Circuit
-    folder: Path | None = None
+    def __init__(
+        self,
+        graph: Graph,
+        circuit: Circuit | Callable[[], Circuit],
+        folder: Path | None = None,
+    ) -> None:
+        """Put a network together.
+
+        Args:
+            graph: See the attributes.
+            circuit: What it was mapped to, or a function that reads that.
+            folder: See the attributes.
+        """
+        self.graph, self.folder = graph, folder
+        self._circuit = circuit
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """What the graph was mapped to; read when it is asked for, as not all engines do."""
+        return self.read_circuit()
+
+    def read_circuit(self) -> Circuit:
+        """Return the circuit for a single use: if it is read, it is not kept."""
+        return self._circuit() if callable(self._circuit) else self._circuit
+
+    def __reduce__(self) -> tuple[type[Program], tuple[Graph, Circuit, Path | None]]:
+        """Take the circuit along to processes that may not have its file."""
+        return Program, (self.graph, self.circuit, self.folder)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

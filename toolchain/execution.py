@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Workers:
 
 
 def load_program(folder: Path, engine: str | None = None) -> Program:
-    """Return the network of a finished build.
+    """Return the network of a finished build, whose circuit is read when it is asked for.
 
     Args:
         folder: That `compile_model` has written.
@@ -81,18 +82,28 @@ def load_program(folder: Path, engine: str | None = None) -> Program:
     Raises:
         InputDataError: The folder is no build, or is damaged.
         UnknownNameError: There is no such engine.
-        VerifyError: Its graph is none that can be run, or its circuit another one's.
+        VerifyError: Its graph is none that can be run.
     """
     report = read_report(folder)
     reads_more = engine is not None and ENGINES[engine].artifact is not None
-    read = listed_files(report, folder) if reads_more else (GRAPH_FILE, CIRCUIT_FILE)
-    for name in read:
+    for name in listed_files(report, folder) if reads_more else (GRAPH_FILE, CIRCUIT_FILE):
         _require_unchanged(folder, name, report.get("sha256"))
     graph = load_archive(folder / GRAPH_FILE, Graph)
-    circuit = load_archive(folder / CIRCUIT_FILE, Circuit)
     verify_phase(graph)
+    read = functools.partial(_read_circuit, folder / CIRCUIT_FILE, graph)
+    return Program(graph, read, folder.absolute())
+
+
+def _read_circuit(path: Path, graph: Graph) -> Circuit:
+    """Return the circuit of a build.
+
+    Raises:
+        InputDataError: The file is missing, or no circuit.
+        VerifyError: It is another network's.
+    """
+    circuit = load_archive(path, Circuit)
     require_same_ends(graph, circuit)
-    return Program(graph, circuit, folder.absolute())
+    return circuit
 
 
 def _require_unchanged(folder: Path, name: str, digests: Any) -> None:

@@ -78,7 +78,7 @@ def _network(graph: Graph) -> CountingNetwork:
 def _measuring(program: Program) -> Measuring | None:
     from targets.twin.measuring import measuring_of
 
-    return measuring_of(_network(program.graph), program.circuit)
+    return measuring_of(_network(program.graph), program.read_circuit())
 
 
 def _plain(graph: Graph, inputs: Ints) -> Execution:

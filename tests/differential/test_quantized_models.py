@@ -11,6 +11,7 @@ import onnx.numpy_helper
 import pytest
 
 from toolchain.data import Samples
+from toolchain.engine import Program
 from toolchain.frontend.testing import text_model
 from toolchain.ir.counts import sweep
 from toolchain.ir.reference import evaluate
@@ -157,9 +158,8 @@ def test_the_twin_rounds_what_the_host_rounds(tmp_path):
     path, x = tmp_path / "net.onnx", RANDOM.normal(size=(8, 2, 8, 8)).astype(np.float32)
     quantize(tmp_path / "float.onnx", path, x)
     stages, _ = compiled(path, x, "radix")
-    stages = dataclasses.replace(
-        stages, program=dataclasses.replace(stages.program, folder=tmp_path)
-    )
+    program = Program(stages.program.graph, stages.program.circuit, tmp_path)
+    stages = dataclasses.replace(stages, program=program)
 
     FORMATS["twin"](stages.program, tmp_path)
 

@@ -24,6 +24,7 @@ from toolchain.frontend.recurrence import RECURRENT
 from toolchain.frontend.skeleton import skeleton_of
 from toolchain.frontend.source_model import SourceModel
 from toolchain.frontend.ways_out import way_out
+from toolchain.heap import trim_heap
 from toolchain.ir.ends import sample_shape
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Shape
@@ -93,7 +94,13 @@ def import_model(
             file, node or initializer.
         UnsupportedOpError: A node cannot be said in primitives; it names the node.
     """
-    file = read_model(Path(path), limits)
+    model = _imported(Path(path), limits, check_time)
+    trim_heap()
+    return model
+
+
+def _imported(path: Path, limits: Limits, check_time: Callable[[str], None]) -> ImportedModel:
+    file = read_model(path, limits)
     samples, has_fixed_batch = bind_batches(file.proto.graph, file.path, limits)
     computed, known = _resolved(file, samples)
     file = file.without_elements()  # from here on they are in ``known`` alone

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from targets.simulator.lazy_counts import LazyCounts
 from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import EmitError
+from toolchain.heap import trim_heap
 from toolchain.ir.ann import Input, Output
 from toolchain.ir.counts import count
 from toolchain.ir.ends import encoded_inputs
@@ -78,7 +79,9 @@ def _network(graph: Graph) -> CountingNetwork:
 def _measuring(program: Program) -> Measuring | None:
     from targets.twin.measuring import measuring_of
 
-    return measuring_of(_network(program.graph), program.read_circuit())
+    measuring = measuring_of(_network(program.graph), program.read_circuit())
+    trim_heap()  # the circuit has been read for this alone
+    return measuring
 
 
 def _plain(graph: Graph, inputs: Ints) -> Execution:

@@ -16,14 +16,12 @@ import numpy as np
 
 from targets.twin.quantized import Quantized, whole_sums
 from targets.twin.signals import Signal
+from targets.twin.window import ALIGNED
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Conv
 
 _BYTES_TAKEN = 2
 """Channels, for each of a population, that say what earlier windows take."""
-
-ALIGNED = 4
-"""Kernels multiply so many channels at once, and others but slowly."""
 
 
 @dataclass(frozen=True, eq=False)

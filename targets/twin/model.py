@@ -14,7 +14,7 @@ from targets.twin.ends import emit_input, emit_output, signal_type
 from targets.twin.layout import Layout
 from targets.twin.network import emit_entries, emit_network, entry_signal, fired_value
 from targets.twin.sums import Sum
-from targets.twin.windowed import Windowed
+from targets.twin.windowed import parts_of
 from targets.twin.writer import Model, ModelWriter, batch_of
 from toolchain import __version__
 from toolchain.ir.graph import Graph
@@ -117,7 +117,7 @@ def _note(layout: Layout, node: Spiking) -> dict[str, Any]:
     }
     if isinstance(form, str):
         return note | {"why": form}
-    parts = [window.form for window in form.windows] if isinstance(form, Windowed) else [form]
+    parts = parts_of(form)
     largest_pair = max(part.largest_pair for part in parts)
     return note | {
         "largest_sum": max(part.largest for part in parts),

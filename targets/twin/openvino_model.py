@@ -16,6 +16,7 @@ from targets.twin.quiet_openvino import opset13 as ops
 from targets.twin.scaling import joins_one_by_one
 from targets.twin.self_test import Case
 from targets.twin.signals import BYTE_MAX, Signal
+from targets.twin.window import channels_read, remembers, window_of
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Dense, MaxPool, Rearrange
 from toolchain.ir.graph import Graph
@@ -48,7 +49,7 @@ def network(layout: Layout, batch: int, censuses: Collection[Census] = ()) -> op
     layers = graph.layers_into(graph.output)
     total = _constant(sum(layer.bias for layer in layers))
     for number, layer in enumerate(layers):
-        product = _sum(layer, values, None)
+        product = _sum(layer, values[layer.inputs[0]], None)
         total = ops.add(product, total)
         product.set_friendly_name(f"{_LAST}{number}")
         total.set_friendly_name(f"{_LAST}{number} with bias")
@@ -99,19 +100,51 @@ def runs_in_bytes(model: openvino.CompiledModel) -> bool:
 
 
 def _population(graph: Graph, node: Spiking, values: Mapping[str, Any]) -> Any:
-    """Return the counts of a population, branches added up behind the scale."""
-    shape, layers = graph.shapes[node.name], graph.layers_into(node)
-    column = (1, -1, *(1 for _ in shape[1:]))
+    """Return the counts of a population, window by window if it remembers."""
+    layers = graph.layers_into(node)
+    read = [values[layer.inputs[0]] for layer in layers]
+    if not remembers(node):
+        return _fired(node, layers, read)
+    sent: list[Any] = []
+    for number in range(node.windows):
+        window = window_of(node, layers, number)
+        own = [_first(*pair) for pair in zip(read, window.layers, strict=True)]
+        taken = [(sent[s], node.lateral[number, s]) for s in window.earlier]
+        sent.append(_fired(window.neurons, window.layers, own, taken))
+    return ops.concat(sent, 1)
+
+
+def _fired(
+    node: Spiking,
+    layers: Sequence[Layer],
+    read: Sequence[Any],
+    taken: Sequence[tuple[Any, Array]] = (),
+) -> Any:
+    """Return the counts of one window, branches and inhibition added up behind the scale."""
+    channels = len(layers[0].weight)
     threshold, initial, *biases = (
-        np.broadcast_to(np.ravel(value), shape[0]).astype(np.float64)
+        np.broadcast_to(np.ravel(value), channels).astype(np.float64)
         for value in (node.threshold, node.initial, *(layer.bias for layer in layers))
     )
+    column = (1, -1) if isinstance(layers[0], Dense) else (1, -1, 1, 1)
     start = (sum(biases) + initial - threshold / 2 + 0.5) / threshold
-    total = _sum(layers[0], values, 1 / threshold)
+    total = _sum(layers[0], read[0], 1 / threshold)
     total = ops.add(total, _constant(start.reshape(column)))
-    for layer in layers[1:]:
-        total = ops.add(total, _sum(layer, values, 1 / threshold))
-    return _as_bytes(ops.clamp(total, 0, node.levels), Signal("", shape, 0, node.levels))
+    for layer, value in zip(layers[1:], read[1:], strict=True):
+        total = ops.add(total, _sum(layer, value, 1 / threshold))
+    for counts, lateral in taken:
+        weight = _constant((-lateral / threshold).reshape(column))
+        total = ops.add(total, ops.multiply(counts, weight))
+    return _as_bytes(ops.clamp(total, 0, node.levels), Signal("", (), 0, node.levels))
+
+
+def _first(value: Any, layer: Layer) -> Any:
+    """Return the channels that a layer has weights for."""
+    channels = channels_read(layer)
+    if channels == value.get_output_shape(0)[1]:
+        return value
+    start, end, one = (ops.constant(np.array([at])) for at in (0, channels, 1))
+    return ops.slice(value, start, end, one, one)
 
 
 def _census(census: Census, value: Any, shape: Shape) -> Any:
@@ -131,9 +164,9 @@ def _as_bytes(value: Any, signal: Signal) -> Any:
     return ops.fake_quantize(value, *ends, *ends, BYTE_MAX + 1)
 
 
-def _sum(layer: Layer, values: Mapping[str, Any], scale: Array | None) -> Any:
+def _sum(layer: Layer, read: Any, scale: Array | None) -> Any:
     """Return what a layer adds up, times the scale of each output."""
-    read, weight = values[layer.inputs[0]], layer.weight
+    weight = layer.weight
     scale = np.ones(len(weight)) if scale is None else scale
     if joins_one_by_one(layer):
         return ops.multiply(read, _constant((weight.ravel() * scale).reshape(1, -1, 1, 1)))

@@ -9,7 +9,8 @@ with a bias :math:`\beta` in float32 behind the scale, and adds branches up ther
 way between two sums, at a distance of :math:`1 / (2 \theta)` from either. With K layers there
 are 3 K + 1 roundings (of each scale, each product, the bias, and as many sums), each by a part
 of :math:`2^{-24}` of a number that is at most :math:`(A + |o| + \theta) / \theta` where no sum
-goes beyond A. So counts are right if :math:`(3 K + 2) (A + |o| + \theta) < 2^{23}`.
+goes beyond A. So counts are right if :math:`(3 K + 2) (A + |o| + \theta) < 2^{23}`. An earlier
+window of neurons that remember is one more layer, and what it takes is part of A.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ import numpy.typing as npt
 from targets.twin.activity import Census
 from targets.twin.joining import WEIGHT_MAX
 from targets.twin.layout import Layout
-from targets.twin.quantized import Quantized
 from targets.twin.scaling import joins_one_by_one
 from targets.twin.self_test import Case, Values
 from targets.twin.signals import BYTE_MAX, Signal
 from targets.twin.sums import largest_potential, largest_sum
+from targets.twin.windowed import parts_of
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Dense
 from toolchain.ir.snn import Spiking
@@ -53,7 +54,7 @@ def is_exact(layout: Layout) -> bool:
     if len(graph.inputs) > 1 or len(graph.outputs) > 1:
         return False
     for form in layout.forms.values():
-        if not isinstance(form, Quantized) or form.own is not None:
+        if isinstance(form, str) or any(part.own is not None for part in parts_of(form)):
             return False
     entry = layout.signals[graph.input.name]
     if entry.low < 0 and (entry.low < -BYTE_MAX // 2 or entry.high > BYTE_MAX // 2):
@@ -68,7 +69,8 @@ def is_exact(layout: Layout) -> bool:
 def _has_exact(node: Spiking, layers: Sequence[Layer], signals: Sequence[Signal]) -> bool:
     largest = largest_potential(node, layers, signals) + int(np.max(node.threshold))
     narrow = all(_is_narrow(layer) or joins_one_by_one(layer) for layer in layers)
-    return narrow and (3 * len(layers) + 2) * largest < _LIMIT
+    summed = len(layers) + node.windows - 1
+    return narrow and (3 * summed + 2) * largest < _LIMIT
 
 
 def _is_narrow(layer: Layer) -> bool:

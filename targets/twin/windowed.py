@@ -1,8 +1,7 @@
 """Neurons of several windows in the fast way: a quantized layer for each window.
 
 What earlier windows take from a later one is one more layer into that, of one tap: of bytes
-that are gathered before, or of their counts. A window reads no windows behind the last whose
-weights are not all zero: mixing that does not look ahead leaves half of them.
+that are gathered before, or of their counts.
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from targets.twin.columns import ALIGNED, Columns, columns_of
+from targets.twin.columns import Columns, columns_of
 from targets.twin.inhibition import Gathered, gathered
 from targets.twin.joining import WEIGHT_MAX
 from targets.twin.quantized import Quantized, emit_quantized, quantize
 from targets.twin.signals import BYTE_MAX, Signal
+from targets.twin.window import channels_read, remembers, window_of
 from targets.twin.writer import ModelWriter
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Conv, Dense
@@ -25,7 +25,7 @@ from toolchain.ir.snn import Spiking
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class QuantizedWindow:
     """The neurons of one window.
 
     Attributes:
@@ -50,7 +50,7 @@ class Windowed:
         columns: What all of them read in place of the population's inputs; `None` if these.
     """
 
-    windows: tuple[Window, ...]
+    windows: tuple[QuantizedWindow, ...]
     columns: Columns | None
 
 
@@ -58,18 +58,23 @@ def form_of(
     neurons: Spiking, layers: Sequence[Layer], signals: Sequence[Signal]
 ) -> Quantized | Windowed | str:
     """Return a population as quantized layers, or why it cannot be so."""
-    if neurons.windows == 1 or not np.any(neurons.lateral):
+    if not remembers(neurons):
         return quantize(neurons, layers, signals)
     columns = columns_of(layers, signals, neurons.windows)
     if columns is not None:
         layers, signals = [columns.layer], [columns.signal]
     windows = []
     for number in range(neurons.windows):
-        window = _window(neurons, number, layers, signals)
+        window = _quantized(neurons, number, layers, signals)
         if isinstance(window, str):
             return window
         windows.append(window)
     return Windowed(tuple(windows), columns)
+
+
+def parts_of(form: Quantized | Windowed) -> list[Quantized]:
+    """Return the layers that count the spikes of a population."""
+    return [form] if isinstance(form, Quantized) else [one.form for one in form.windows]
 
 
 def emit_windows(
@@ -96,48 +101,34 @@ def emit_windows(
     return writer.add("Concat", sent, name, axis=1)
 
 
-def _window(
+def _quantized(
     neurons: Spiking, number: int, layers: Sequence[Layer], signals: Sequence[Signal]
-) -> Window | str:
+) -> QuantizedWindow | str:
     """Return one window, or why it cannot be a quantized layer."""
-    own = [_rows(layer, number, neurons) for layer in layers]
-    channels = tuple(map(_channels_read, own))
-    read = [_cut(*one) for one in zip(own, signals, channels, strict=True)]
-    earlier = tuple(s for s in range(number) if np.any(neurons.lateral[number, s]))
+    window = window_of(neurons, layers, number)
+    channels = tuple(map(channels_read, window.layers))
+    read = [
+        (layer, replace(signal, shape=(first, *signal.shape[1:])))
+        for layer, signal, first in zip(window.layers, signals, channels, strict=True)
+    ]
     sent, zero = _sent(neurons, layers[0], signals[0]), signals[0].zero_point
-    lateral = neurons.lateral[number, list(earlier)]
+    lateral = neurons.lateral[number, list(window.earlier)]
     taken = None
-    if earlier and (zero or _is_wide(layers[0], lateral)):
+    if window.earlier and (zero or _is_wide(layers[0], lateral)):
         taken = gathered(lateral, layers[0], sent, zero)
     if taken is not None:
         read.append((taken.layer, taken.signal))
     else:
         read += [(_inhibition(layers[0], one), sent) for one in lateral]
-    form = quantize(_neurons(neurons, number), *zip(*read, strict=True))
-    return form if isinstance(form, str) else Window(form, channels, earlier, taken)
+    form = quantize(window.neurons, *zip(*read, strict=True))
+    if isinstance(form, str):
+        return form
+    return QuantizedWindow(form, channels, window.earlier, taken)
 
 
 def _is_wide(layer: Layer, lateral: IndexArray) -> bool:
     """Tell whether counts beside a layer would take more channels than gathered bytes do."""
     return isinstance(layer, Conv) and (len(lateral) > 2 or lateral.max() > WEIGHT_MAX)
-
-
-def _channels_read(layer: Layer) -> int:
-    """Return behind which input channel a layer reads nothing."""
-    if isinstance(layer, Conv) and layer.groups > 1:
-        return layer.weight.shape[1] * layer.groups
-    channels = layer.weight.shape[1]
-    is_read = np.any(layer.weight, axis=tuple(set(range(layer.weight.ndim)) - {1}))
-    last = int(np.flatnonzero(is_read).max(initial=0))
-    return min((last // ALIGNED + 1) * ALIGNED, channels)
-
-
-def _cut(layer: Layer, signal: Signal, channels: int) -> tuple[Layer, Signal]:
-    """Return a layer that reads the first channels of a signal alone, and these."""
-    if channels == signal.shape[0]:
-        return layer, signal
-    shape = (channels, *signal.shape[1:])
-    return replace(layer, weight=layer.weight[:, :channels]), replace(signal, shape=shape)
 
 
 def _first(writer: ModelWriter, signal: Signal, channels: int, name: str) -> Signal:
@@ -167,31 +158,6 @@ def emit_limit(writer: ModelWriter, source: str, name: str, levels: int) -> str:
         return writer.add("Identity", [source], name)
     limits = [writer.shared(limit, np.uint8) for limit in (0, levels)]
     return writer.add("Clip", [source, *limits], name)
-
-
-def _neurons(neurons: Spiking, window: int) -> Spiking:
-    """Return the neurons of one window."""
-    channels = neurons.lateral.shape[2]
-    return replace(
-        neurons,
-        threshold=_part(neurons.threshold, window, channels),
-        initial=_part(neurons.initial, window, channels),
-        lateral=np.zeros((), np.int64),
-        windows=1,
-    )
-
-
-def _rows(layer: Layer, window: int, neurons: Spiking) -> Layer:
-    """Return what a layer adds to one window."""
-    channels = neurons.lateral.shape[2]
-    weight = _part(layer.weight, window, channels)
-    return replace(layer, weight=weight, bias=_part(layer.bias, window, channels))
-
-
-def _part(value: Array, window: int, channels: int) -> Array:
-    """Return the rows of one window; what is the same for all has none."""
-    value = np.asarray(value)
-    return value if value.size == 1 else value[window * channels : (window + 1) * channels]
 
 
 def _inhibition(beside: Layer, lateral: Array) -> Layer:

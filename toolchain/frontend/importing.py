@@ -101,19 +101,21 @@ def import_model(
 
 def _imported(path: Path, limits: Limits, check_time: Callable[[str], None]) -> ImportedModel:
     file = read_model(path, limits)
-    samples, has_fixed_batch = bind_batches(file.proto.graph, file.path, limits)
+    bare = file.without_elements()
+    samples, has_fixed_batch = bind_batches(bare.proto.graph, path, limits)
     computed, known = _resolved(file, samples)
-    file = file.without_elements()  # from here on they are in ``known`` alone
-    nodes = [node for node in file.proto.graph.node if node.name in computed]
-    importer = NodeImporter(file, [sample.name for sample in samples], nodes, known)
+    del file  # from here on elements are in ``known`` alone
+    check_declared(bare)
+    nodes = [node for node in bare.proto.graph.node if node.name in computed]
+    importer = NodeImporter(bare, [sample.name for sample in samples], nodes, known)
     for node in nodes:
         check_time(node.name)
         importer.visit(node)
     return ImportedModel(
         graph=importer.finish(),
-        name=file.path.stem,
-        source=SourceModel.of(file),
-        opset=file.opset,
+        name=path.stem,
+        source=SourceModel.of(bare),
+        opset=bare.opset,
         has_fixed_batch=has_fixed_batch,
         is_half=any(known.is_half(value) for node in nodes for value in node.output),
     )
@@ -139,7 +141,6 @@ def _resolved(
     check_windows(computed)
     known = resolve(file, samples, dependent)
     leave_out(known, (node.name for node in dependent if node.name in measured))
-    check_declared(file)
     return frozenset(node.name for node in computed), known
 
 

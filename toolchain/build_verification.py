@@ -40,14 +40,12 @@ from toolchain.pipeline import OPTIONS_FILE, Options, compile_stages
 from toolchain.report import Rung
 from toolchain.schedule import AUTO, scheduled
 from toolchain.target import FORMATS, TARGETS
+from toolchain.verification.analogue import climb_analogue
 from toolchain.verification.comparison import first_spike
 from toolchain.verification.content import first_file_difference
-from toolchain.verification.ladder import (
-    RUNGS,
-    Route,
-    climb,
-)
-from toolchain.verification.stages import APPROXIMATED, Stages
+from toolchain.verification.ladder import Route, climb
+from toolchain.verification.rungs import APPROXIMATED, RUNGS
+from toolchain.verification.stages import Stages
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -129,7 +127,7 @@ def verify_build(
         files = build.look_at_files(Path(made))
         if samples is None:
             return BuildVerification(files, ())
-        route = build.route(Path(made), rungs, tolerance)
+        route = build.route(Path(made), samples, rungs, tolerance, progress)
         found = build.climbed(route, samples, progress)
     return BuildVerification(files, found)
 
@@ -235,26 +233,34 @@ class _Build:
         )
 
     def route(
-        self, made: Path, rungs: tuple[str, ...] | None, tolerance: float | None
+        self,
+        made: Path,
+        samples: Samples,
+        rungs: tuple[str, ...] | None,
+        tolerance: float | None,
+        progress: Progress,
     ) -> Route:
-        """Return the rungs that can be climbed."""
+        """Return the rungs that can be climbed, those above ``converted`` climbed."""
         wanted = None if rungs is None else frozenset(rungs)
         artifacts = [ENGINES[name].artifact for name in ENGINES]
         route = Route(
             program=self.program,
             artifacts=tuple(a for a in artifacts if a is not None and self._holds(a)),
             wanted=wanted,
-            tolerance=tolerance,
         )
         if not any(route.has(rung) for rung in _OF_THE_MODEL):
             return route
         try:
-            return self._with_model(route, self._compiled_again(), made)
+            stages = self._compiled_again()
         except CompileError as error:
             model = str(self.options.model)
             why = f"the model {model!r} cannot be compiled again: {error.problem}; --model says"
             why += " where it is"
             return dataclasses.replace(route, absent=dict.fromkeys(_OF_THE_MODEL, why))
+        analogue = climb_analogue(
+            stages.model, stages.analogue, samples, progress, wanted=wanted, tolerance=tolerance
+        )
+        return self._with_model(dataclasses.replace(route, analogue=analogue), stages, made)
 
     def _holds(self, artifact: str) -> bool:
         """Tell whether the compilation has written the files of a format."""
@@ -278,10 +284,10 @@ class _Build:
         graphs = stages.analogue
         if where is None:
             graphs |= {"converted": stages.converted, "lowered": stages.lowered}
-            return dataclasses.replace(route, model=stages.model, graphs=graphs)
+            return dataclasses.replace(route, graphs=graphs)
         why = f"compiled again, the model gives another graph than {GRAPH_FILE}: {where}"
         absent = dict.fromkeys(("converted", "lowered"), why)
-        return dataclasses.replace(route, model=stages.model, graphs=graphs, absent=absent)
+        return dataclasses.replace(route, graphs=graphs, absent=absent)
 
     def climbed(self, route: Route, samples: Samples, progress: Progress) -> tuple[Rung, ...]:
         """Climb the ladder; return the rungs with all that is known of where they differ.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from toolchain.errors import ConversionError
+from toolchain.heap import trim_heap
 from toolchain.ir.ann import Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.reference import encode
@@ -85,6 +86,7 @@ def session(model: Path | bytes, *, as_written: bool = False) -> onnxruntime.Inf
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # it keeps the most that it has ever held
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -121,6 +123,7 @@ def calibrate(graph: Graph, x: npt.NDArray[np.generic]) -> Calibration:
                 node=graph[name].origin[0] if graph[name].origin else name,
                 hint="calibrate on real samples, in the units that the model expects",
             )
+    trim_heap()
     return Calibration(x, activations)
 
 

@@ -27,6 +27,7 @@ from toolchain.engine import ENGINES, Program
 from toolchain.errors import EmitError, UnknownNameError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
 from toolchain.frontend import ImportedModel, import_model
+from toolchain.heap import trim_heap
 from toolchain.ir.archive import save_archive
 from toolchain.ir.clipping import warn_of_clipping
 from toolchain.ir.ends import decode_sums, encode_samples, input_parts
@@ -56,11 +57,12 @@ from toolchain.tuning.levels import (
 from toolchain.tuning.lowering import choose_lowering
 from toolchain.tuning.origin import origin_of, without_effect, without_samples
 from toolchain.tuning.pieces import describe_pieces, require_pieces
+from toolchain.verification.analogue import climb_analogue
 from toolchain.verification.ladder import Climb, climb, route_of
 from toolchain.verification.layers import report_layers
 from toolchain.verification.reparameterization import uniform_residue
 from toolchain.verification.source import source_runner
-from toolchain.verification.stages import Stages
+from toolchain.verification.stages import Stages, analogue_stages
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 Dump: TypeAlias = Callable[[str], None]
@@ -162,7 +164,8 @@ def compile_stages(options: Options, *, progress: Progress = lambda *_: None) ->
     """
     compilation = _Compilation(options, progress, lambda _: None)
     model = compilation.import_model()
-    return compilation.stages(model, compilation.calibration_samples(model), None)
+    samples = compilation.calibration_samples(model)
+    return compilation.stages(model, compilation.prepared(model), samples, None)
 
 
 class _Compilation:
@@ -210,12 +213,17 @@ class _Compilation:
                 options.test, model.input_shape, input_parts(model.graph), labelled=None
             )
         with writing_build(self.folder) as aside:
-            stages = self.stages(model, calibration, aside)
+            prepared = self.prepared(model)
+            analogue = climb_analogue(
+                model, analogue_stages(prepared, self.exact), test, self.progress
+            )
+            stages = self.stages(model, prepared, calibration, aside)
             if options.test is not None:
                 self.warnings.extend(warn_of_clipping(stages.program.graph, test.x))
             refused = self._write(stages.program, aside)
             formats = tuple(name for name in self.formats if name not in refused)
-            found = climb(route_of(stages, formats, refused), test, self.progress)
+            route = route_of(stages, analogue, formats, refused)
+            found = climb(route, test, self.progress)
             write_json(aside / OPTIONS_FILE, dataclasses.asdict(options))
             self.progress("report", 0, 1)
             report = self._report(stages, found, aside, test.x)
@@ -232,12 +240,18 @@ class _Compilation:
         self.has_samples = bool(samples.source)
         return samples
 
-    def stages(self, model: ImportedModel, samples: Samples, folder: Path | None) -> Stages:
-        """Compile."""
+    def prepared(self, model: ImportedModel) -> Graph:
+        """Return the network before it is converted."""
         prepared = self._phase(model.graph, Phase.PREPARE, self._context())
         self.warnings.extend(describe_pieces(self.exact, self.options.pieces))
         if not self.has_samples:
             self.warnings.append(without_samples(prepared))
+        return prepared
+
+    def stages(
+        self, model: ImportedModel, prepared: Graph, samples: Samples, folder: Path | None
+    ) -> Stages:
+        """Compile."""
         converted, context = self._converted(model, prepared, samples)
         lowered, program = self._lowered(converted, context, folder)
         return Stages(
@@ -322,6 +336,7 @@ class _Compilation:
             dumped = graph
         if dumped is not None:
             self.dump(print_graph(dumped))
+        trim_heap()
         return graph
 
     def _asks_for_pass_of(self, phase: Phase) -> bool:

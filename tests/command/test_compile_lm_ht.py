@@ -9,7 +9,7 @@ import pytest
 from toolchain.cli import main
 from toolchain.frontend.testing import spiking_model
 from toolchain.ir.reference import Windows
-from toolchain.verification import ladder as verification
+from toolchain.verification import analogue as verification
 
 WINDOWS = 2
 SHAPE = (WINDOWS, 1, 4, 4)

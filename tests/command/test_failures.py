@@ -54,10 +54,10 @@ def test_a_model_that_changes_while_it_is_compiled_is_named(
             (workplace.path / "net.onnx").unlink()
         else:
             workplace.save_model(b2=np.zeros(3, np.float32))
-        return calibrate(*arguments, **options)
+        return climb_analogue(*arguments, **options)
 
-    calibrate = pipeline.calibrate
-    monkeypatch.setattr(pipeline, "calibrate", change)
+    climb_analogue = pipeline.climb_analogue
+    monkeypatch.setattr(pipeline, "climb_analogue", change)
 
     code = main(["net.onnx", "--output", "build"])
 

@@ -19,6 +19,7 @@ from toolchain.ir.snn import Spiking
 from toolchain.ir.staircase import Staircase
 from toolchain.pipeline import Options, compile_stages
 from toolchain.target import FORMATS
+from toolchain.verification.analogue import climb_analogue
 from toolchain.verification.ladder import climb, route_of
 
 CNN = Path(__file__).parents[2] / "models" / "fashion_mnist_cnn"
@@ -77,7 +78,14 @@ def compiled(path, x, lowering):
     """Return the stages of a model and the rungs that it climbs with samples."""
     np.savez(path.with_name("calibration.npz"), x=x)
     stages = compile_stages(Options(model=path, lowering=lowering))
-    return stages, climb(route_of(stages, (), {}), Samples(x, None), lambda *_: None).rungs
+    return stages, climbed(stages, x)
+
+
+def climbed(stages, x, *artifacts):
+    """Return the rungs that stages climb with samples."""
+    samples = Samples(x, None)
+    route = route_of(stages, climb_analogue(stages.model, stages.analogue, samples), artifacts)
+    return climb(route, samples, lambda *_: None).rungs
 
 
 def promises(rungs):
@@ -163,7 +171,7 @@ def test_the_twin_rounds_what_the_host_rounds(tmp_path):
 
     FORMATS["twin"](stages.program, tmp_path)
 
-    rungs = climb(route_of(stages, ("twin",), {}), Samples(x, None), lambda *_: None).rungs
+    rungs = climbed(stages, x, "twin")
     assert promises(rungs)["twin"] == "exact"
     assert [step.function for step in stages.program.graph.output.tail] == ["round", "affine"]
 

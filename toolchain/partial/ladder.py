@@ -14,7 +14,7 @@ from toolchain.ir.node import Shape
 from toolchain.metrics import Head
 from toolchain.partial.chain import Chain, Run, packed, pieces_of
 from toolchain.report import Rung
-from toolchain.verification.ladder import IMPORT_TOLERANCE
+from toolchain.verification.analogue import IMPORT_TOLERANCE
 from toolchain.verification.rung_tally import RungTally
 
 Array: TypeAlias = npt.NDArray[Any]

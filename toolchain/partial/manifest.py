@@ -41,7 +41,7 @@ from toolchain.metrics import Head
 from toolchain.partial.chain import Chain, ChipRun, HostRun, Run, Source
 from toolchain.partial.ladder import Ladder
 from toolchain.partial.planning import Place, Plan
-from toolchain.verification.ladder import IMPORT_TOLERANCE
+from toolchain.verification.analogue import IMPORT_TOLERANCE
 
 _FOLDER = "segments"
 _DAMAGED = (

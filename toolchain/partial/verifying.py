@@ -31,8 +31,8 @@ from toolchain.partial.manifest import (
     read_manifest,
 )
 from toolchain.report import Rung
-from toolchain.verification.ladder import IMPORT_TOLERANCE
-from toolchain.verification.ladder import RUNGS as RUNGS_OF_SEGMENTS
+from toolchain.verification.analogue import IMPORT_TOLERANCE
+from toolchain.verification.rungs import RUNGS as RUNGS_OF_SEGMENTS
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 

@@ -260,9 +260,11 @@ def _per_threshold(layer: Node, threshold: Floats) -> Dense | Conv:
 
 
 def _rounded(layer: Dense | Conv, graph: Graph) -> Dense | Conv:
-    """Return a layer whose scaling is done with its weights in the type they are kept in."""
-    kind = np.float64 if graph.of_type(Staircase) else np.float32
-    return dataclasses.replace(layer, weight=layer.weight.astype(kind, copy=False))
+    """Return a layer whose scaling is done, with its weights in the type they are kept in."""
+    largest = np.abs(layer.weight).max(initial=0)
+    if graph.of_type(Staircase) or largest > np.finfo(np.float32).max:
+        return layer
+    return dataclasses.replace(layer, weight=layer.weight.astype(np.float32))
 
 
 def _passed(node: Node, unit: Floats, graph: Graph) -> Floats:

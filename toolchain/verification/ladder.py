@@ -2,8 +2,9 @@
 
 What a stage promises is checked here and nowhere else. *exact* means not one spike count (for
 engines that give single spikes: not one spike in any time step) and not one output integer
-differs. Where neurons spike in the source model already, `toolchain.verification.ties` has what
-the imported network promises.
+differs. The stages before there are any spikes have been climbed by then, by
+`toolchain.verification.analogue`. Where neurons spike in the source model already,
+`toolchain.verification.ties` has what the imported network promises.
 """
 
 from __future__ import annotations
@@ -19,14 +20,12 @@ import numpy.typing as npt
 from toolchain.data import Samples, file_named
 from toolchain.engine import ENGINES, Engine, Execution, Program
 from toolchain.errors import CompileError
-from toolchain.frontend import ImportedModel
 from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.ir.graph import Graph
-from toolchain.ir.reference import Value
-from toolchain.ir.snn import LmHt
 from toolchain.ir.staircase import counts_steps
 from toolchain.metrics import heads_of
 from toolchain.report import Rung
+from toolchain.verification.analogue import IMPORT_TOLERANCE, Analogue
 from toolchain.verification.artifact import run_artifact
 from toolchain.verification.chunks import chunks
 from toolchain.verification.comparison import first_count, first_output
@@ -38,34 +37,23 @@ from toolchain.verification.kept_counts import (
     is_tie,
     level_error,
 )
-from toolchain.verification.quantizers import quantizers
 from toolchain.verification.rung_tally import RungTally
-from toolchain.verification.source import spike_source
+from toolchain.verification.rungs import IMPORTED, SOURCE, is_climbed, rungs_with
 from toolchain.verification.stage_run import run_stage
-from toolchain.verification.stages import APPROXIMATED, Stages
-from toolchain.verification.ties import TieTally, force
+from toolchain.verification.stages import Stages
+from toolchain.verification.ties import TieTally
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Counts: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Progress: TypeAlias = Callable[[str, int, int], None]
-SpikeSource: TypeAlias = Callable[[npt.NDArray[Any]], tuple[Floats, Mapping[str, Value]]]
-
-IMPORT_TOLERANCE = 1e-4
-"""Largest error of the imported network, relative to its largest output."""
-
-HALF_TOLERANCE = 1e-2
-"""Likewise if the model computes in float16, where every value is rounded by up to 5e-4."""
 
 _KEPT_TOLERANCE = 1e-6
 """Likewise of integers found again: the model has their products with a step in float32."""
 
-RUNGS = ("onnxruntime", "imported", "converted", "lowered", "quantized", "count", "step")
-"""Those of every network, from the source down; engines that run artifacts come after them."""
-
 _PROMISES = {
-    "onnxruntime": "reference",
-    APPROXIMATED: "lossy by design",
+    SOURCE: "reference",
+    IMPORTED: f"within {IMPORT_TOLERANCE:g}",
     "converted": "lossy by design",
     "quantized": "lossy by design",
 }
@@ -75,6 +63,7 @@ _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 _BUDGET_S = 4.0
 """Time for step mode, which takes longest: as many samples as that allows."""
 
+_NONE: Mapping[str, str] = {}
 _STEPPED_FIRST = 4
 """Samples that tell how long it takes."""
 
@@ -85,35 +74,29 @@ class Route:
 
     Attributes:
         program: Quantized and mapped, with its artifacts.
-        model: The source model; `None` if it is not at hand.
+        analogue: What has been climbed of it; `None` if the source model is not at hand.
         graphs: Of the rungs ``imported``, ``approximated``, ``converted`` and ``lowered`` those
             at hand, by name.
         artifacts: Formats that were written, each a rung if an engine runs it.
         absent: Why rungs cannot be run, by name.
         wanted: Names of the rungs to run; `None` for all.
-        tolerance: Largest error of the imported network, relative to its largest output; `None`
-            for what the types of the model allow.
     """
 
     program: Program
-    model: ImportedModel | None = None
+    analogue: Analogue = field(default_factory=Analogue)
     graphs: Mapping[str, Graph] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     wanted: frozenset[str] | None = None
-    tolerance: float | None = None
 
     @property
     def rungs(self) -> tuple[str, ...]:
         """Rungs of the network, from the source down; engines come after them."""
-        place = RUNGS.index("imported") + 1
-        approximated = (APPROXIMATED,) if APPROXIMATED in self.graphs else ()
-        return (*RUNGS[:place], *approximated, *RUNGS[place:])
+        return rungs_with(self.graphs)
 
     def has(self, rung: str) -> bool:
-        """Tell whether a rung, or the one below it, which is compared with it, is wanted."""
-        below = self.rungs[self.rungs.index(rung) + 1 :][:1] if rung in self.rungs else ()
-        return self.wanted is None or not self.wanted.isdisjoint((rung, *below))
+        """Tell whether a rung is climbed, for itself or for the one below."""
+        return is_climbed(rung, self.rungs, self.wanted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,17 +118,23 @@ class Climb:
     saturations: int
 
 
-def route_of(stages: Stages, artifacts: tuple[str, ...], refused: Mapping[str, str]) -> Route:
+def route_of(
+    stages: Stages,
+    analogue: Analogue,
+    artifacts: tuple[str, ...] = (),
+    refused: Mapping[str, str] = _NONE,
+) -> Route:
     """Return the route through all stages.
 
     Args:
         stages: The network at each of them.
+        analogue: What has been climbed of them.
         artifacts: Formats that were written.
         refused: Why formats that the target would have were not written, by name.
     """
     return Route(
         program=stages.program,
-        model=stages.model,
+        analogue=analogue,
         graphs={
             **stages.analogue,
             "converted": stages.converted,
@@ -182,14 +171,9 @@ def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
 class _Ladder:
     def __init__(self, route: Route) -> None:
         self.route, self.program = route, route.program
-        is_half = route.model is not None and route.model.is_half
-        self.tolerance = route.tolerance or (HALF_TOLERANCE if is_half else IMPORT_TOLERANCE)
         self.heads = heads_of(route.program.graph)
-        self.tallies = {name: self._tally(name) for name in route.rungs}
-        self.run_source = None
-        if route.model is not None and (route.has("onnxruntime") or route.has("imported")):
-            self.run_source = spike_source(route.model, route.graphs["imported"])
-        self.ties = TieTally()
+        climbed = route.analogue.tallies
+        self.tallies = {name: climbed.get(name) or self._tally(name) for name in route.rungs}
         self.halves = TieTally("halfway between two steps, which neurons round up")
         self.levels = LevelTally()
         self.spikes, self.operations, self.graded, self.saturations = 0, 0, 0, 0
@@ -197,12 +181,7 @@ class _Ladder:
 
     def _tally(self, rung: str) -> RungTally:
         promise, tolerance = _PROMISES.get(rung, "exact"), None
-        prepared, lowered = (self.route.graphs.get(stage) for stage in ("imported", "lowered"))
-        if rung == "imported":
-            tolerance = self.tolerance
-            promise = f"within {tolerance:g}"
-            if prepared is not None and (prepared.of_type(LmHt) or quantizers(prepared)):
-                promise += ", ties apart"
+        prepared, lowered = (self.route.graphs.get(stage) for stage in (IMPORTED, "lowered"))
         if rung == "converted" and prepared is not None and counts_steps(prepared):
             promise, tolerance = _TIES_APART, EXACT_TOLERANCE
         if rung == "quantized" and lowered is not None:
@@ -216,16 +195,16 @@ class _Ladder:
 
     def add(self, start: int, chunk: Samples) -> None:
         """Run one chunk through all stages that need no artifact."""
-        source, above = None, None
-        if self.run_source is not None:
-            source, above = self._add_imported(self.run_source, start, chunk)
+        source, above = (
+            None if y is None else y[start : start + len(chunk)]
+            for y in (self.route.analogue.source, self.route.analogue.y)
+        )
         above_counts: Counts = {}
         if above is not None and self.tallies["converted"].promise == _TIES_APART:
-            imported = run_stage(self.route.graphs["imported"], chunk.x)
+            imported = run_stage(self.route.graphs[IMPORTED], chunk.x)
             above, above_counts = imported.y, imported.counts
         graphs, stage = {**self.route.graphs, "quantized": self.program.graph}, None
-        stages = ("converted", "lowered", "quantized")
-        for rung in (APPROXIMATED, *stages) if APPROXIMATED in graphs else stages:
+        for rung in ("converted", "lowered", "quantized"):
             if rung not in graphs or not self.route.has(rung):
                 above, above_counts, stage = None, {}, None
                 continue
@@ -272,27 +251,6 @@ class _Ladder:
             self.levels.add(forced, counts, above_counts)
             tally.why = self.levels.sentence
         tally.add(y, above_y, source, chunk.y, difference, promised=promised)
-
-    def _add_imported(
-        self, run_source: SpikeSource, start: int, chunk: Samples
-    ) -> tuple[Floats, Floats]:
-        """Run the source and the imported network; return the outputs of both.
-
-        Spiking neurons are judged on what the source sends, and run on what they send.
-        """
-        prepared, tolerance = self.route.graphs["imported"], self.tolerance
-        source, sent = run_source(chunk.x)
-        forced = force(prepared, chunk.x, sent, tolerance, start)
-        imported = forced.y
-        if forced.ties or forced.difference is not None:
-            imported = run_stage(prepared, chunk.x).y
-        self._add("onnxruntime", source, source, source, chunk)
-        self.tallies["imported"].add(
-            imported, source, source, chunk.y, forced.difference, promised=forced.y
-        )
-        self.ties.add(forced, imported, source, tolerance)
-        self.tallies["imported"].why = self.ties.sentence
-        return source, imported
 
     def _step(
         self,
@@ -363,8 +321,9 @@ class _Ladder:
         except CompileError as error:
             tally.failure = str(error)
             return
-        source = None if self.run_source is None else self.run_source(few.x)[0]
-        tally.add(found.y, found.above, source, few.y, found.difference)
+        source = self.route.analogue.source
+        given = None if source is None else source[: len(few)]
+        tally.add(found.y, found.above, given, few.y, found.difference)
 
     def climb(self) -> Climb:
         """Return what was found."""

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from toolchain.engine import Program
 from toolchain.frontend import ImportedModel
 from toolchain.ir.graph import Graph
-
-APPROXIMATED = "approximated"
-"""Rung behind ``imported`` of networks with smooth activations, which pieces stand in for."""
+from toolchain.verification.rungs import APPROXIMATED, IMPORTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +36,11 @@ class Stages:
     @property
     def analogue(self) -> dict[str, Graph]:
         """The graphs of the rungs above ``converted``, by name."""
-        if self.exact is None:
-            return {"imported": self.prepared}
-        return {"imported": self.exact, APPROXIMATED: self.prepared}
+        return analogue_stages(self.prepared, self.exact)
+
+
+def analogue_stages(prepared: Graph, exact: Graph | None) -> dict[str, Graph]:
+    """Return the graphs of the rungs above ``converted``, by name; see `Stages`."""
+    if exact is None:
+        return {IMPORTED: prepared}
+    return {IMPORTED: exact, APPROXIMATED: prepared}

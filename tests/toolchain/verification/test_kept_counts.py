@@ -17,6 +17,7 @@ from toolchain.ir.staircase import Staircase, counts_steps
 from toolchain.mapping import MAPPINGS
 from toolchain.target import TARGETS
 from toolchain.testing import compile_network
+from toolchain.verification.analogue import climb_analogue
 from toolchain.verification.kept_counts import (
     force_counts,
     is_one_level,
@@ -71,8 +72,10 @@ def rungs(model, stages, **graphs):
     }
     quantized: Graph = known.pop("quantized")
     program = Program(quantized, MAPPINGS["radix"](quantized, TARGET), None)
-    route = Route(program=program, model=model, graphs=known)
-    found = climb(route, Samples(X, None), lambda *_: None)
+    samples = Samples(X, None)
+    analogue = climb_analogue(model, {"imported": known["imported"]}, samples)
+    route = Route(program=program, analogue=analogue, graphs=known)
+    found = climb(route, samples, lambda *_: None)
     return {rung.rung: rung for rung in found.rungs}
 
 

@@ -331,7 +331,8 @@ def mixed_currents(node: LmHt, x: Value) -> Floats:
 def _(node: IntegrateFire, x: Value) -> Value:
     def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
         train = np.empty((node.levels, *m.shape), np.bool_)
-        m = np.array(m, order="C")  # beside one another in memory as in the train
+        m = np.array(m, np.float64, order="C")  # in the order of the train
+        threshold = np.full(m.shape[1:], threshold, np.float64)
         for spikes in train:
             np.greater_equal(m, threshold, out=spikes)
             m -= threshold * spikes

@@ -108,7 +108,7 @@ class PopulationTrace:
 
     Attributes:
         first_step: Time step of the first entry of ``spikes``: they cover the population's
-            window, or all steps if there are spikes outside of it.
+            window, or all steps if the sample causes spikes outside of it.
         spikes: Spikes as booleans, payloads as integers.
         u: Synaptic current after each step of the sample, from step 0 on, as the register
             holds it.

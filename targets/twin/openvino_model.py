@@ -16,7 +16,7 @@ from targets.twin.quiet_openvino import opset13 as ops
 from targets.twin.scaling import joins_one_by_one
 from targets.twin.self_test import Case
 from targets.twin.signals import BYTE_MAX, Signal
-from targets.twin.window import channels_read, remembers, window_of
+from targets.twin.window import remembers, window_of
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Dense, MaxPool, Rearrange
 from toolchain.ir.graph import Graph
@@ -140,8 +140,8 @@ def _fired(
 
 def _first(value: Any, layer: Layer) -> Any:
     """Return the channels that a layer has weights for."""
-    channels = channels_read(layer)
-    if channels == value.get_output_shape(0)[1]:
+    channels = layer.weight.shape[1]
+    if channels == value.shape[1]:
         return value
     start, end, one = (ops.constant(np.array([at])) for at in (0, channels, 1))
     return ops.slice(value, start, end, one, one)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from targets.twin.joining import ungrouped
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Conv
 from toolchain.ir.node import Array
@@ -27,7 +28,8 @@ class Window:
 
     Attributes:
         neurons: Of one window, without inhibition.
-        layers: What adds up to their sums; each reads the first channels of its input.
+        layers: What adds up to their sums; each reads as many channels of its input, from the
+            first, as its weights have columns.
         earlier: The windows that inhibit it, counted from 0.
     """
 
@@ -61,21 +63,18 @@ def window_of(neurons: Spiking, layers: Sequence[Layer], number: int) -> Window:
     return Window(alone, tuple(_rows(layer, number, channels) for layer in layers), earlier)
 
 
-def channels_read(layer: Layer) -> int:
-    """Return how many channels of its input a layer has weights for."""
-    groups = layer.groups if isinstance(layer, Conv) else 1
-    return layer.weight.shape[1] * groups
-
-
 def _rows(layer: Layer, number: int, channels: int) -> Layer:
     """Return what a layer adds to one window."""
+    if isinstance(layer, Conv):
+        layer = replace(layer, weight=ungrouped(layer), groups=1)
     weight = _part(layer.weight, number, channels)
-    rows = replace(layer, weight=weight, bias=_part(layer.bias, number, channels))
-    if isinstance(layer, Conv) and layer.groups > 1:
-        return rows
     is_read = np.any(weight, axis=tuple(set(range(weight.ndim)) - {1}))
     last = int(np.flatnonzero(is_read).max(initial=0))
-    return replace(rows, weight=weight[:, : (last // ALIGNED + 1) * ALIGNED])
+    return replace(
+        layer,
+        weight=weight[:, : (last // ALIGNED + 1) * ALIGNED],
+        bias=_part(layer.bias, number, channels),
+    )
 
 
 def _part(value: Array, number: int, channels: int) -> Array:

@@ -16,7 +16,7 @@ from targets.twin.inhibition import Gathered, gathered
 from targets.twin.joining import WEIGHT_MAX
 from targets.twin.quantized import Quantized, emit_quantized, quantize
 from targets.twin.signals import BYTE_MAX, Signal
-from targets.twin.window import channels_read, remembers, window_of
+from targets.twin.window import remembers, window_of
 from targets.twin.writer import ModelWriter
 from toolchain.bounds import Layer
 from toolchain.ir.ann import Conv, Dense
@@ -106,7 +106,7 @@ def _quantized(
 ) -> QuantizedWindow | str:
     """Return one window, or why it cannot be a quantized layer."""
     window = window_of(neurons, layers, number)
-    channels = tuple(map(channels_read, window.layers))
+    channels = tuple(layer.weight.shape[1] for layer in window.layers)
     read = [
         (layer, replace(signal, shape=(first, *signal.shape[1:])))
         for layer, signal, first in zip(window.layers, signals, channels, strict=True)

@@ -13,7 +13,10 @@ from toolchain.ir.snn import MultiThreshold
 
 
 class Branches:
-    """Draws a network of integers whose populations read one layer or two."""
+    """Draws a network of integers whose populations read one layer or two.
+
+    Some have windows that inhibit later ones, and layers without weights for some windows.
+    """
 
     def __init__(self, random):
         self.random = random
@@ -46,7 +49,7 @@ class Branches:
     def population(self, recent):
         """Draw a convolution of what is recent, or two with other kernels or other inputs."""
         first = self.random.choice(recent[-2:])
-        channels = self.random.randint(1, 4)
+        channels = self.random.randint(1, 4) * self.random.randint(1, 3)
         layers = [self.conv(first, channels)]
         if self.random.random() < 0.7:
             shape = self.shapes[layers[0]]
@@ -116,6 +119,7 @@ class Branches:
         levels = self.random.choice((1, 4, 15, 255, 300))
         threshold = self.numbers.integers(1, 3000, (shape[0], *(1 for _ in shape[1:])))
         initial = self.random.choice((0, threshold // 2))
+        windows = self.random.choice([n for n in (1, 2, 3, 4) if shape[0] % n == 0])
         return self.add(
             MultiThreshold(
                 name="",
@@ -123,8 +127,19 @@ class Branches:
                 levels=levels,
                 threshold=threshold,
                 initial=np.asarray(initial),
+                windows=windows,
+                lateral=self.lateral(np.ravel(threshold), windows),
             )
         )
+
+    def lateral(self, threshold, windows):
+        """Draw what windows take from later ones: parts of a threshold, or anything."""
+        shape = (windows, windows, len(threshold) // windows)
+        age = np.subtract.outer(np.arange(windows), np.arange(windows))[:, :, None]
+        retention = self.random.choice((0, 0.5, 0.9, 1))
+        kept = retention ** np.maximum(age, 0) * threshold.reshape(windows, 1, -1)
+        taken = self.random.choice((kept, self.numbers.integers(0, 2500, shape)))
+        return np.where(age > 0, np.rint(taken), 0).astype(np.int64)
 
     def sum(self, layers):
         return layers[0] if len(layers) == 1 else self.add(Add(name="", inputs=tuple(layers)))
@@ -143,7 +158,10 @@ class Branches:
         return self.add(Rearrange(name="", inputs=(source,), shape=(size,), order=order))
 
     def weights(self, shape, largest=127):
-        return self.numbers.integers(-largest, largest + 1, shape)
+        weight = self.numbers.integers(-largest, largest + 1, shape)
+        if self.random.random() < 0.3:  # windows that do not look ahead
+            weight[: shape[0] // 2, shape[1] // 2 :] = 0
+        return weight
 
     def add(self, node):
         name = node.name or f"{node.kind.lower()}{len(self.nodes)}"

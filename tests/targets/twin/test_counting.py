@@ -15,7 +15,7 @@ from toolchain.ir.counts import sweep
 from toolchain.ir.snn import Spiking
 from toolchain.testing import extreme_inputs, samples_of
 
-SEED = 3
+SEED = 1
 
 
 @pytest.mark.parametrize("samples", [1, 3, 16, 50, 700])

@@ -44,7 +44,7 @@ class ModelFile:
             quantizers that it does not know.
         external: Files beside it that hold elements of tensors, in the order of their names.
         runs_as_it_is: Whether onnxruntime can run the file itself: ``source`` is what it finds
-            there, but for names of nodes and the version of the format.
+            there, but for missing names of nodes and the version of the format.
         limits: What may be made of it.
     """
 
@@ -109,6 +109,7 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
     if not _is_text(model):
         raise ImportModelError("holds names that are not UTF-8 text", node=str(path))
     opset = _opset(model, path)
+    has_own_names = _names_differ(model)
     name_nodes(model)
     if model.graph.sparse_initializer:
         sparse = model.graph.sparse_initializer[0].values.name
@@ -123,7 +124,7 @@ def read_file(path: Path, limits: Limits = DEFAULT) -> ModelFile:
         opset=opset,
         source=source,
         external=external.paths,
-        runs_as_it_is=external.are_plain and source is model,
+        runs_as_it_is=has_own_names and external.are_plain and source is model,
         limits=limits,
     )
 
@@ -158,6 +159,12 @@ def _require_few_bytes(size: int, largest: int, path: Path) -> None:
         raise ImportModelError(
             f"has {size} bytes; up to {min(largest, BYTES_MAX)} are supported", node=str(path)
         )
+
+
+def _names_differ(model: onnx.ModelProto) -> bool:
+    """Tell whether nodes have names of their own or none, without which onnxruntime refuses."""
+    names = [node.name for node in model.graph.node if node.name]
+    return len(set(names)) == len(names)
 
 
 def name_nodes(model: onnx.ModelProto) -> None:

@@ -65,12 +65,22 @@ def beside_a_part_of_a_file(folder):
     return path
 
 
+def without_names(folder):
+    model = text_model(
+        "net (float[N, 4] x) => (float[N, 5] y) { a = MatMul (x, w)  y = Identity (a) }",
+        w=small_integers(4, 5, seed=1),
+    )
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder / "model.onnx"
+
+
 @pytest.mark.parametrize(
     "made",
     [
         plain,
         of_another_suffix,
         of_the_oldest_format,
+        without_names,
         beside_weights,
         beside_a_part_of_a_file,
     ],
@@ -116,6 +126,16 @@ def through_a_link(folder):
     return path
 
 
+def with_nodes_of_one_name(folder):
+    model = text_model(
+        """net (float[N, 4] x) => (float[N, 5] y) {
+            [same] a = MatMul (x, w)  [same] y = Identity (a) }""",
+        w=small_integers(4, 5, seed=1),
+    )
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder / "model.onnx"
+
+
 def in_a_node(folder):
     path = saved(folder)
     model = onnx.load(path, load_external_data=False)
@@ -135,6 +155,7 @@ def in_a_node(folder):
         through_a_link_of_weights,
         through_a_link,
         in_a_node,
+        with_nodes_of_one_name,
     ],
 )
 def test_onnxruntime_is_given_what_it_might_read_in_another_way(tmp_path, made):

@@ -12,19 +12,20 @@ from toolchain.frontend import import_model
 from toolchain.frontend.testing import import_proto, import_text, small_integers, text_model
 
 X = small_integers(3, 4)
+WEIGHT = small_integers(4, 36, seed=1)
 
 
 def dense():
     return text_model(
-        "net (float[N, 4] x) => (float[N, 5] y) { [fc] y = MatMul (x, w) }",
-        w=small_integers(4, 5, seed=1),
+        "net (float[N, 4] x) => (float[N, 36] y) { [fc] y = MatMul (x, w) }",
+        w=WEIGHT,
     )
 
 
-def saved(folder, **entries):
-    """Save a model whose weight is in another file and return its path."""
-    model = dense()
-    (tensor,) = model.graph.initializer
+def saved(folder, model=None, name="w", **entries):
+    """Save a model, one initializer in another file, and return its path."""
+    model = dense() if model is None else model
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
     (folder / "weights.bin").write_bytes(tensor.raw_data)
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -60,15 +61,15 @@ def beside_weights(folder):
 
 
 def beside_a_part_of_a_file(folder):
-    path = saved(folder, offset="8", length="80")
-    (folder / "weights.bin").write_bytes(b"before: " + small_integers(4, 5, seed=1).tobytes())
+    path = saved(folder, offset="8", length="576")
+    (folder / "weights.bin").write_bytes(b"before: " + WEIGHT.tobytes())
     return path
 
 
 def without_names(folder):
     model = text_model(
-        "net (float[N, 4] x) => (float[N, 5] y) { a = MatMul (x, w)  y = Identity (a) }",
-        w=small_integers(4, 5, seed=1),
+        "net (float[N, 4] x) => (float[N, 36] y) { a = MatMul (x, w)  y = Identity (a) }",
+        w=WEIGHT,
     )
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     return folder / "model.onnx"
@@ -91,7 +92,7 @@ def test_onnxruntime_reads_a_plain_file_itself(tmp_path, made):
     source = import_model(path).source
 
     assert source.runnable() == path
-    np.testing.assert_array_equal(outputs(path), X @ small_integers(4, 5, seed=1))
+    np.testing.assert_array_equal(outputs(path), X @ WEIGHT)
     np.testing.assert_array_equal(outputs(source.content()), outputs(path))
 
 
@@ -126,11 +127,45 @@ def through_a_link(folder):
     return path
 
 
+def with_a_shape_elsewhere(folder):
+    model = text_model(
+        """net (float[N, 4] x) => (float[N, 36] y) {
+            a = MatMul (x, w)  b = Reshape (a, s)  y = Flatten (b) }""",
+        w=WEIGHT,
+        s=np.array([-1, 6, 6]),
+    )
+    return saved(folder, model, "s")
+
+
+def with_sizes_elsewhere(folder):
+    parts = ", ".join(f"p{place}" for place in range(36))
+    model = text_model(
+        f"""net (float[N, 4] x) => (float[N, 36] y) {{
+            a = MatMul (x, w)  {parts} = Split <axis = 1> (a, s)
+            y = Concat <axis = 1> ({parts}) }}""",
+        w=WEIGHT,
+        s=np.ones(36, np.int64),
+    )
+    return saved(folder, model, "s")
+
+
+def with_scales_elsewhere(folder):
+    model = text_model(
+        """net (float[N, 4] x) => (float[N, 36] y) {
+            a = MatMul (x, w)  b = Reshape (a, s)
+            c = Resize <mode = "nearest"> (b, , f)  y = Flatten (c) }""",
+        w=WEIGHT,
+        s=np.array([-1, 1, 6, 6]),
+        f=np.ones(4, np.float32),
+    )
+    return saved(folder, model, "f")
+
+
 def with_nodes_of_one_name(folder):
     model = text_model(
-        """net (float[N, 4] x) => (float[N, 5] y) {
+        """net (float[N, 4] x) => (float[N, 36] y) {
             [same] a = MatMul (x, w)  [same] y = Identity (a) }""",
-        w=small_integers(4, 5, seed=1),
+        w=WEIGHT,
     )
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     return folder / "model.onnx"
@@ -155,6 +190,9 @@ def in_a_node(folder):
         through_a_link_of_weights,
         through_a_link,
         in_a_node,
+        with_a_shape_elsewhere,
+        with_sizes_elsewhere,
+        with_scales_elsewhere,
         with_nodes_of_one_name,
     ],
 )
@@ -164,7 +202,7 @@ def test_onnxruntime_is_given_what_it_might_read_in_another_way(tmp_path, made):
     content = source.runnable()
 
     assert isinstance(content, bytes)
-    np.testing.assert_array_equal(outputs(content), X @ small_integers(4, 5, seed=1))
+    np.testing.assert_array_equal(outputs(content), X @ WEIGHT)
 
 
 def test_onnxruntime_is_given_quantizers_that_it_does_not_know_in_plain_operators():
@@ -182,9 +220,7 @@ def test_onnxruntime_is_given_quantizers_that_it_does_not_know_in_plain_operator
     content = import_proto(model).source.runnable()
 
     assert "Quant" not in [n.op_type for n in onnx.load_model_from_string(content).graph.node]
-    np.testing.assert_array_equal(
-        outputs(content), np.clip(X, -4, 3.5) @ small_integers(4, 5, seed=1)
-    )
+    np.testing.assert_array_equal(outputs(content), np.clip(X, -4, 3.5) @ WEIGHT)
 
 
 @pytest.mark.parametrize("ask", ["runnable", "content"])
@@ -228,7 +264,7 @@ def test_a_file_that_is_gone_is_named(tmp_path, ask):
 
 def test_nothing_of_the_file_is_kept():
     model = import_text(
-        "net (float[N, 4] x) => (float[N, 5] y) { y = MatMul (x, w) }", w=small_integers(4, 5)
+        "net (float[N, 4] x) => (float[N, 36] y) { y = MatMul (x, w) }", w=WEIGHT
     )
 
     kept = [*vars(model).values(), *vars(model.source).values()]

@@ -56,6 +56,24 @@ class Program:
         return Program, (self.graph, self.circuit, self.folder)
 
 
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What a population sent for each sample, with others that repeat its spikes.
+
+    Attributes:
+        spikes: By window, ``(samples, windows)``.
+        synaptic_operations: What they caused, ``(samples,)``.
+    """
+
+    spikes: Ints
+    synaptic_operations: Ints
+
+    def __add__(self, other: Sent) -> Sent:
+        """Return what both sent."""
+        operations = self.synaptic_operations + other.synaptic_operations
+        return Sent(self.spikes + other.spikes, operations)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Execution:
     """What an engine found for some samples.
@@ -63,8 +81,9 @@ class Execution:
     Attributes:
         readout: What leaves the chip, ``(samples, *shape)``, in weight units.
         counts: Spike counts ``(samples, *shape)`` by population of the graph.
-        activity: Spikes ``(samples, windows)`` by population of the circuit, if they were
-            counted apart.
+        activity: What each population of the circuit sent, by the node of the graph that it
+            stands for if there is one; empty if not counted. Totals have inputs and constants
+            besides.
         spikes: Single spikes ``(samples, latency, *shape)`` by population of the circuit, if
             they were asked for and the engine has any.
         spikes_total: Spikes and payloads sent, per sample; `None` if not counted.
@@ -76,7 +95,7 @@ class Execution:
 
     readout: npt.NDArray[Any]
     counts: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    activity: Mapping[str, Ints] = field(default_factory=dict)
+    activity: Mapping[str, Sent] = field(default_factory=dict)
     spikes: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     spikes_total: Ints | None = None
     synaptic_operations: Ints | None = None

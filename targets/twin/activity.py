@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from targets.simulator._fan_out import fan_out
 from targets.simulator._layout import from_rows
+from targets.simulator._senders import stands_for, windows_of
 from targets.twin.layout import Layout
 from targets.twin.network import fired_value
 from targets.twin.windowed import emit_limit
 from targets.twin.writer import ModelWriter
-from toolchain.ir.ann import MaxPool
 from toolchain.ir.graph import Graph
-from toolchain.ir.mapped import Circuit, Injection, Synapse
+from toolchain.ir.mapped import Circuit, Injection
 from toolchain.ir.node import IndexArray
 from toolchain.ir.snn import Spiking
 
@@ -65,13 +65,13 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
     """
     silent = {readout.population for readout in circuit.readouts}
     senders = {population.name for population in circuit.populations} - silent
-    stands_for = {name: _repeated(circuit, name, graph) for name in senders}
-    if senders - circuit.windows.keys() or not all(stands_for.values()):
+    nodes_of = {name: stands_for(circuit, name, graph) for name in senders}
+    if senders - circuit.windows.keys() or not all(nodes_of.values()):
         return None
     nodes: dict[str, IndexArray] = {}
     repeats: dict[str, int] = {}
     for name in senders:
-        node, window, fan = stands_for[name], circuit.windows[name], _fan_out(circuit, name)
+        node, window, fan = nodes_of[name], circuit.windows[name], _fan_out(circuit, name)
         copies = fan.reshape(graph.shapes[node][0], window.copies, *fan.shape[1:])
         if window.is_radix or (copies != copies[:, :1]).any():
             return None
@@ -94,22 +94,6 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
         constant_operations=sum(operations.values()),
         constant_graded=sum(operations[s.name] for s in constants if s.message_bits),
     )
-
-
-def _repeated(circuit: Circuit, name: str, graph: Graph) -> str:
-    """Return the node whose spikes a population sends, now or later; else nothing."""
-    if name in graph:
-        return name
-    node, later, _ = name.rpartition("/later")
-    into = circuit.into(name)
-    is_repeater = later and node in graph and len(into) == 1
-    return node if is_repeater and (_fan_into(circuit, into[0]) == 1).all() else ""
-
-
-def _fan_into(circuit: Circuit, synapse: Synapse) -> IndexArray:
-    """Return the weights other than 0 that a synapse has behind every neuron it reads."""
-    source, target = circuit.nodes[synapse.source], circuit.nodes[synapse.target]
-    return fan_out(synapse, source.shape, target.shape)
 
 
 def _fan_out(circuit: Circuit, name: str) -> IndexArray:
@@ -158,15 +142,8 @@ def censuses(layout: Layout, found: FanOuts) -> Sequence[Census] | None:
         signal = layout.signals[name]
         if not signal.is_bytes:
             return None
-        made.append(census_of(name, fan, signal.high, _windows(layout.graph, name)))
+        made.append(census_of(name, fan, signal.high, windows_of(layout.graph, name)))
     return made
-
-
-def _windows(graph: Graph, name: str) -> int:
-    """Return the windows that the channels of a node are of."""
-    node = graph[name]
-    neurons = graph.feeder(node) if isinstance(node, MaxPool) else node
-    return neurons.windows if isinstance(neurons, Spiking) else 1
 
 
 def census_of(name: str, fan: IndexArray, levels: int, windows: int) -> Census:

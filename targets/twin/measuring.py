@@ -11,7 +11,7 @@ from targets.simulator._contract import check_circuit
 from targets.simulator.lazy_counts import LazyCounts
 from targets.twin.activity import Census, FanOuts, censuses, fan_outs
 from targets.twin.counting import CountingNetwork
-from toolchain.engine import Execution
+from toolchain.engine import Execution, Sent
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.snn import Spiking
 
@@ -33,14 +33,18 @@ class Measuring:
         spikes = payloads.sum(axis=1) + found.constant_spikes
         graded = np.where(payloads, found.payload, 0).sum(axis=1)
         operations = graded + found.constant_operations
-        for name, (sent, caused) in activity.items():
-            spikes = spikes + found.repeats[name] * sent.sum(axis=1)
-            operations = operations + caused
+        sent = {
+            name: Sent(found.repeats[name] * counted, caused)
+            for name, (counted, caused) in activity.items()
+        }
+        for one in sent.values():
+            spikes = spikes + one.spikes.sum(axis=1)
+            operations = operations + one.synaptic_operations
         names = [node.name for node in network.layout.graph.of_type(Spiking)]
         return Execution(
             readout=sums,
             counts=LazyCounts(names, lambda: network.counts(inputs)),
-            activity={name: sent for name, (sent, _) in activity.items()},
+            activity=sent,
             spikes_total=spikes,
             synaptic_operations=operations,
             graded_operations=graded + found.constant_graded,

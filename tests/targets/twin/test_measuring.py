@@ -57,10 +57,16 @@ def test_all_that_is_counted_is_what_the_step_engine_counts(lowering, random):
     np.testing.assert_array_equal(measured.spikes_total, stepped.spikes_total)
     np.testing.assert_array_equal(measured.synaptic_operations, stepped.synaptic_operations)
     np.testing.assert_array_equal(measured.graded_operations, stepped.graded_operations)
+    assert measured.activity.keys() == stepped.activity.keys()
+    for name, sent in stepped.activity.items():
+        found = measured.activity[name]
+        np.testing.assert_array_equal(found.spikes, sent.spikes)
+        np.testing.assert_array_equal(found.synaptic_operations, sent.synaptic_operations)
     for node in program.graph.of_type(Spiking):
-        counts = stepped.counts[node.name].reshape(len(inputs), node.windows, -1)
-        np.testing.assert_array_equal(measured.activity[node.name], counts.sum(axis=2))
-        event(f"{min(node.windows, 2)} windows")
+        counts = stepped.counts[node.name].reshape(len(inputs), node.windows, -1).sum(axis=2)
+        repeats = stepped.activity[node.name].spikes.sum() // max(1, counts.sum())
+        np.testing.assert_array_equal(stepped.activity[node.name].spikes, repeats * counts)
+        event(f"{min(node.windows, 2)} windows, {repeats} senders")
 
 
 def test_a_population_that_the_graph_has_not_is_not_guessed(random_stages):

@@ -41,7 +41,7 @@ def _execution(program: Program, inputs: Ints, path: Path) -> Execution:
 
     from targets.twin.ends import decoded_samples
     from targets.twin.sessions import open_session
-    from targets.twin.writer import Model
+    from targets.twin.split_model import SplitModel
 
     model = onnx.load(path)
     notes = {entry.key: entry.value for entry in model.metadata_props}
@@ -53,7 +53,7 @@ def _execution(program: Program, inputs: Ints, path: Path) -> Execution:
     sums = json.loads(notes["sums"])
     values = [*sums, *(population["counts"] for population in populations)]
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(v) for v in values)
-    session = open_session(Model(model, {}), cores())
+    session = open_session(SplitModel(model, {}), cores())
     encoded = encoded_inputs(program.graph, inputs)
     fed = {
         node.tensor or node.name: decoded_samples(node, encoded[node.name])

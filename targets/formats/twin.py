@@ -24,7 +24,8 @@ def emit_twin(program: Program, out_dir: Path) -> tuple[Path, ...]:
     from targets.twin.layout import lay_out
     from targets.twin.model import twin_model
 
-    model = twin_model(lay_out(program.graph)).whole()
+    model = twin_model(lay_out(program.graph))
     path = out_dir / FILE_NAME
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    with path.open("wb") as file:
+        file.writelines(model.pieces())
     return (path,)

@@ -31,7 +31,7 @@ from targets.twin.openvino_network import OpenVinoNetwork, is_exact, is_installe
 from targets.twin.openvino_network import run_cases as run_in_openvino
 from targets.twin.self_test import failures, run_cases
 from targets.twin.sessions import open_session
-from targets.twin.writer import Model
+from targets.twin.split_model import SplitModel
 from toolchain.cores import cores
 from toolchain.errors import MissingDependencyError
 from toolchain.heap import trim_heap
@@ -217,7 +217,7 @@ class _Fastest:
 class _Sessions:
     """One model, for runs that share threads and for runs side by side."""
 
-    def __init__(self, write: Callable[[], Model], threads: int) -> None:
+    def __init__(self, write: Callable[[], SplitModel], threads: int) -> None:
         self._write, self._threads = write, threads
 
     @cached_property

@@ -13,9 +13,10 @@ from targets.twin.activity import Census, emit_census
 from targets.twin.ends import emit_input, emit_output, signal_type
 from targets.twin.layout import Layout
 from targets.twin.network import emit_entries, emit_network, entry_signal, fired_value
+from targets.twin.split_model import SplitModel
 from targets.twin.sums import Sum
 from targets.twin.windowed import parts_of
-from targets.twin.writer import Model, ModelWriter, batch_of
+from targets.twin.writer import ModelWriter, batch_of
 from toolchain import __version__
 from toolchain.ir.graph import Graph
 from toolchain.ir.packing import packed_shape
@@ -25,7 +26,7 @@ READOUT = "sums"
 """Output of `network_model`: what leaves the last layer."""
 
 
-def twin_model(layout: Layout) -> Model:
+def twin_model(layout: Layout) -> SplitModel:
     """Return the whole twin: the same inputs and outputs as the source model.
 
     Raises:
@@ -49,7 +50,7 @@ def twin_model(layout: Layout) -> Model:
 
 def network_model(
     layout: Layout, counts: Collection[str] = (), censuses: Collection[Census] = ()
-) -> Model:
+) -> SplitModel:
     """Return the twin without its ends: integers in, sums out, and the counts asked for.
 
     Args:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy.typing as npt
 import onnxruntime
 
-from targets.twin.writer import Model
+from targets.twin.split_model import SplitModel
 
 
-def open_session(model: Model, threads: int) -> onnxruntime.InferenceSession:
+def open_session(model: SplitModel, threads: int) -> onnxruntime.InferenceSession:
     """Return a session on the CPU.
 
     Threads that wait do not spin: with more than one session in a process spinning ones keep
@@ -40,7 +40,7 @@ def open_session(model: Model, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def run_once(model: Model, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def run_once(model: SplitModel, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return the only output of a model."""
     (output,) = open_session(model, 1).run(None, dict(inputs))
     return output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,41 +10,25 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from targets.twin.split_model import SplitModel
 from toolchain.ir.node import Shape
 
 _OPSET = 13
 _IR_VERSION = 8
 
 _LARGE_BYTES = 2**16
-"""Constants from here on stay arrays: most are weights, which the network holds anyway."""
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A model, and beside it the large constants, which a session can read where they are.
-
-    Attributes:
-        proto: The model; large constants are declared in it as external data.
-        large: Values of those, by name.
-    """
-
-    proto: onnx.ModelProto
-    large: Mapping[str, npt.NDArray[Any]]
-
-    def whole(self) -> onnx.ModelProto:
-        """Return a model with all constants in it, as files have it."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self.proto)
-        for tensor in model.graph.initializer:
-            if tensor.name in self.large:
-                tensor.CopyFrom(numpy_helper.from_array(self.large[tensor.name], tensor.name))
-        return model
+"""Size from which on constants stay arrays."""
 
 
 class ModelWriter:
-    """A model in the making: nodes in the order they run, and constants."""
+    """A model in the making: nodes in the order they run, and constants.
+
+    Attributes:
+        firsts: Values that hold the first channels of others, by these and their number.
+    """
 
     def __init__(self) -> None:
+        self.firsts: dict[tuple[str, int], str] = {}
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
         self._large: dict[str, npt.NDArray[Any]] = {}
@@ -95,7 +78,7 @@ class ModelWriter:
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
         notes: Mapping[str, str],
-    ) -> Model:
+    ) -> SplitModel:
         """Return the model; ``notes`` are its metadata."""
         body = helper.make_graph(
             self._nodes, name, inputs, outputs, list(self._constants.values())
@@ -104,7 +87,7 @@ class ModelWriter:
             body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
         )
         helper.set_model_props(model, dict(notes))
-        return Model(model, self._large)
+        return SplitModel(model, self._large)
 
 
 def _declared(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:

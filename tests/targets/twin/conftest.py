@@ -190,7 +190,7 @@ def run_model():
             )
             options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model, options, providers=["CPUExecutionProvider"]
         )
         return session.run(None, {session.get_inputs()[0].name: x})
 
@@ -203,7 +203,7 @@ def run_network(run_model):
 
     def run(layout, encoded, *, is_optimized=True):
         entry, names = layout.signals[layout.graph.input.name], list(layout.forms)
-        model = network_model(layout, names).whole()
+        model = b"".join(network_model(layout, names).pieces())
         x = (encoded + entry.zero_point).astype(np.uint8 if entry.is_bytes else np.float32)
         sums, *counts = run_model(model, x, is_optimized=is_optimized)
         limited = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 
 from targets.twin.sessions import open_session
@@ -26,27 +24,6 @@ def sum_of_three(weight):
     writer.add("Add", ["sum", small], "y")
     ends = (batch_of(name, np.float32, weight.shape) for name in "xy")
     return writer.finish("net", [next(ends)], [next(ends)], {})
-
-
-def test_large_constants_are_not_copied(weight):
-    model = sum_of_three(weight)
-
-    assert list(model.large) == ["weight"]
-    assert np.shares_memory(model.large["weight"], weight)
-    assert model.proto.ByteSize() < weight.nbytes / 10
-
-
-def test_the_whole_model_needs_nothing_else(weight):
-    model = sum_of_three(weight)
-    x = np.ones((2, *weight.shape), np.float32)
-
-    whole = model.whole()
-
-    onnx.checker.check_model(whole, full_check=True)
-    session = onnxruntime.InferenceSession(whole.SerializeToString())
-    (found,) = session.run(None, {"x": x})
-    np.testing.assert_array_equal(found, x + weight + np.arange(weight.shape[1]))
-    assert not model.proto.graph.initializer[0].raw_data
 
 
 def test_a_session_has_the_large_constants_of_its_model(weight):

@@ -85,6 +85,7 @@ def emit_windows(
         collected = emit_quantized(writer, form.columns.form, signals, f"{name}/columns")
         signals = [replace(form.columns.signal, value=collected)]
     sent: list[str] = []
+    before: list[str] = []
     for number, window in enumerate(form.windows):
         within = f"{name}/window{number + 1}"
         read = [
@@ -95,10 +96,18 @@ def emit_windows(
         ]
         counts = [Signal(sent[s], (), 0, neurons.levels) for s in window.earlier]
         if window.taken is not None:
+            if len(counts) == number:
+                counts = [replace(counts[0], value=before[-1])]
             counts = [_emit_taken(writer, window.taken, counts, f"{within}/taken")]
         fired = emit_quantized(writer, window.form, (*read, *counts), within)
         sent.append(emit_limit(writer, fired, within, neurons.levels))
-    return writer.add("Concat", sent, name, axis=1)
+        is_last = number == neurons.windows - 1
+        whole = name if is_last else f"{within}/first"
+        before.append(
+            writer.add("Concat", [before[-1], sent[-1]], whole, axis=1) if before else sent[0]
+        )
+        writer.firsts[name, (number + 1) * neurons.lateral.shape[2]] = before[-1]
+    return name
 
 
 def _quantized(
@@ -135,10 +144,13 @@ def _first(writer: ModelWriter, signal: Signal, channels: int, name: str) -> Sig
     """Write the first channels of a signal."""
     if channels == signal.shape[0]:
         return signal
+    shape = (channels, *signal.shape[1:])
+    if (signal.value, channels) in writer.firsts:
+        return replace(signal, value=writer.firsts[signal.value, channels], shape=shape)
     bounds = zip(("starts", "ends", "axes"), (0, channels, 1), strict=True)
     names = [writer.constant(f"{name}/{key}", [at], np.int64) for key, at in bounds]
     value = writer.add("Slice", [signal.value, *names], name)
-    return replace(signal, value=value, shape=(channels, *signal.shape[1:]))
+    return replace(signal, value=value, shape=shape)
 
 
 def _emit_taken(

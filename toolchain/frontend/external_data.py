@@ -97,7 +97,7 @@ def _is_plain(tensor: onnx.TensorProto) -> bool:
     numbers = [value for key, value in entries if key in ("offset", "length")]
     return (
         tensor.data_type not in _SHAPES
-        and True
+        and math.prod(tensor.dims) > _LONGEST_SHAPE
         and len(set(keys)) == len(keys)
         and set(keys) <= {"location", "offset", "length"}
         and all(number.isascii() and number.isdecimal() for number in numbers)

@@ -64,9 +64,10 @@ def fan_outs(graph: Graph, circuit: Circuit) -> FanOuts | None:
     those whose copies differ, and for binary numbers.
     """
     silent = {readout.population for readout in circuit.readouts}
-    senders = {population.name for population in circuit.populations} - silent
+    names = (population.name for population in circuit.populations)
+    senders = [name for name in names if name not in silent]
     nodes_of = {name: stands_for(circuit, name, graph) for name in senders}
-    if senders - circuit.windows.keys() or not all(nodes_of.values()):
+    if set(senders) - circuit.windows.keys() or not all(nodes_of.values()):
         return None
     nodes: dict[str, IndexArray] = {}
     repeats: dict[str, int] = {}

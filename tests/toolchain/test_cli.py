@@ -15,7 +15,7 @@ from toolchain import cli, execution, pipeline
 from toolchain.conversion import METHODS
 from toolchain.engine import ENGINES
 from toolchain.errors import ConversionError, UnknownNameError
-from toolchain.evaluation.piece_result import Tally
+from toolchain.evaluation.piece_result import PopulationTally, Tally
 from toolchain.mapping import MAPPINGS
 from toolchain.pipeline import Options
 from toolchain.report import Report, Rung
@@ -346,6 +346,25 @@ def test_a_run_prints_what_its_engine_counts(ran, capsys):
     cli.main(["run", "build/net", "--input", str(ran.path)])
 
     assert capsys.readouterr().out.endswith("spikes: 120\nsynaptic operations: 4321\n")
+
+
+def test_a_run_prints_what_each_population_sent(ran, capsys):
+    ran.counted = {"spikes": 120, "synaptic_operations": 4321}
+    ran.counted["populations"] = (
+        PopulationTally("relu1", (60, 20), 4000),
+        PopulationTally("relu2", (30,), 300),
+    )
+
+    cli.main(["run", "build/net", "--input", str(ran.path)])
+
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "spikes: 120",
+        "synaptic operations: 4321",
+        "population            spikes  synaptic operations  spikes by window",
+        "relu1                     80                 4000  60 + 20",
+        "relu2                     30                  300",
+        "inputs and constants      10                   21",
+    ]
 
 
 def test_a_run_takes_the_engine_asked_for(ran):

@@ -7,11 +7,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.commands.console import comma_separated, progress_shown, registered, show
+from toolchain.commands.console import (
+    comma_separated,
+    progress_shown,
+    registered,
+    show,
+    show_rich,
+)
 from toolchain.errors import InputDataError
 from toolchain.exit_codes import DONE, EPILOG
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from toolchain.evaluation.piece_result import Tally
     from toolchain.execution import RunResult, Workers
 
 _TRACING = ("registers", "samples", "populations", "neurons")
@@ -132,8 +141,31 @@ def _show_result(result: RunResult) -> None:
         show(f"spikes: {tally.spikes}")
     if tally.synaptic_operations is not None:
         show(f"synaptic operations: {tally.synaptic_operations}")
+    if tally.populations:
+        show_rich(_population_table(tally))
     for sentence in describe_clipping(tally.clippings):
         show(f"warning: {sentence}", sys.stderr)
+
+
+def _population_table(tally: Tally) -> Table:
+    """Return what each population sent, by window if there are several, and all else."""
+    from rich.text import Text
+
+    from toolchain.reporting.summary import empty_table, plain
+
+    table = empty_table(("population",), ("spikes", "synaptic operations"))
+    has_windows = any(len(one.spikes) > 1 for one in tally.populations)
+    if has_windows:
+        table.add_column("spikes by window")
+    for one in tally.populations:
+        windows = " + ".join(map(str, one.spikes)) if len(one.spikes) > 1 else ""
+        cells = (plain(one.name), str(sum(one.spikes)), str(one.synaptic_operations), windows)
+        table.add_row(*map(Text, cells[: len(table.columns)]))
+    spikes = sum(sum(one.spikes) for one in tally.populations)
+    operations = sum(one.synaptic_operations for one in tally.populations)
+    rest = ((tally.spikes or 0) - spikes, (tally.synaptic_operations or 0) - operations)
+    table.add_row("inputs and constants", *map(str, rest))
+    return table
 
 
 def _counted(count: int, noun: str) -> str:

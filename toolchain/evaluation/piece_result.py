@@ -6,6 +6,7 @@ can change a sum; and each sample is run by itself, so its outputs do not depend
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,27 @@ from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.metrics import count_right, heads_of
 
 
+@dataclass(frozen=True)
+class PopulationTally:
+    """Integers counted of one population over some samples.
+
+    Attributes:
+        name: Of the population.
+        spikes: In each window.
+        synaptic_operations: What they caused.
+    """
+
+    name: str
+    spikes: tuple[int, ...]
+    synaptic_operations: int
+
+    def __add__(self, other: PopulationTally) -> PopulationTally:
+        """Return the tally of both."""
+        spikes = tuple(a + b for a, b in zip(self.spikes, other.spikes, strict=True))
+        operations = self.synaptic_operations + other.synaptic_operations
+        return PopulationTally(self.name, spikes, operations)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tally:
     """Integers counted over some samples.
@@ -32,6 +54,8 @@ class Tally:
         synaptic_operations: Spikes times the weights they met, likewise.
         graded_operations: Those of them that graded spikes caused, likewise.
         saturations: Times a register left its range.
+        populations: Spikes and synaptic operations by population, as far as they are counted;
+            inputs and constants are in the totals alone.
         clippings: Values that the encoding of an input clipped, for each input.
     """
 
@@ -42,6 +66,7 @@ class Tally:
     synaptic_operations: int | None = None
     graded_operations: int | None = None
     saturations: int = 0
+    populations: tuple[PopulationTally, ...] = ()
     clippings: tuple[Clipping, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
@@ -54,6 +79,7 @@ class Tally:
             synaptic_operations=_sum(self.synaptic_operations, other.synaptic_operations),
             graded_operations=_sum(self.graded_operations, other.graded_operations),
             saturations=self.saturations + other.saturations,
+            populations=_by_name((*self.populations, *other.populations)),
             clippings=summed((*self.clippings, *other.clippings)),
         )
 
@@ -132,7 +158,23 @@ def _tally(executions: list[Execution], samples: int, answers: int, right: int) 
         synaptic_operations=total("synaptic_operations"),
         graded_operations=total("graded_operations"),
         saturations=sum(execution.saturations for execution in executions),
+        populations=_by_name(_populations(executions)),
     )
+
+
+def _populations(executions: Iterable[Execution]) -> Iterator[PopulationTally]:
+    for execution in executions:
+        for name, sent in execution.activity.items():
+            spikes = tuple(map(int, sent.spikes.sum(axis=0)))
+            yield PopulationTally(name, spikes, int(sent.synaptic_operations.sum()))
+
+
+def _by_name(tallies: Iterable[PopulationTally]) -> tuple[PopulationTally, ...]:
+    """Return one tally for each population, in the order in which they come first."""
+    found: dict[str, PopulationTally] = {}
+    for tally in tallies:
+        found[tally.name] = found[tally.name] + tally if tally.name in found else tally
+    return tuple(found.values())
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -57,7 +57,7 @@ def test_all_that_is_counted_is_what_the_step_engine_counts(lowering, random):
     np.testing.assert_array_equal(measured.spikes_total, stepped.spikes_total)
     np.testing.assert_array_equal(measured.synaptic_operations, stepped.synaptic_operations)
     np.testing.assert_array_equal(measured.graded_operations, stepped.graded_operations)
-    assert measured.activity.keys() == stepped.activity.keys()
+    assert list(measured.activity) == list(stepped.activity)
     for name, sent in stepped.activity.items():
         found = measured.activity[name]
         np.testing.assert_array_equal(found.spikes, sent.spikes)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toolchain.data import Samples
 from toolchain.errors import WorkerError
 from toolchain.evaluation.crew import LOSSES_MAX, OneProcess, evaluate
-from toolchain.evaluation.piece_result import Tally, run_piece
+from toolchain.evaluation.piece_result import PopulationTally, Tally, run_piece
 from toolchain.evaluation.shards import find_shards
 
 COUNTS = st.integers(0, 2**70)
@@ -122,6 +122,19 @@ def test_a_piece_that_ends_every_worker_is_named(program, data_set):
 @given(TALLIES, TALLIES, TALLIES)
 def test_tallies_are_added_in_any_order(first, second, third):
     assert first + second + third == third + (second + first)
+
+
+def test_populations_are_added_by_name():
+    first = PopulationTally("first", (1, 2), 30)
+    second = PopulationTally("second", (4,), 50)
+
+    one = Tally(samples=1, answers=0, right=0, populations=(first, second))
+    other = Tally(samples=1, answers=0, right=0, populations=(second, first))
+
+    assert (one + other).populations == (
+        PopulationTally("first", (2, 4), 60),
+        PopulationTally("second", (8,), 100),
+    )
 
 
 def test_what_one_engine_does_not_count_has_no_sum():

@@ -163,8 +163,9 @@ def compared(model: ImportedModel, random: Random) -> str:
     shape = (_SAMPLES, *model.input_shape)
     kinds = {np.dtype(node.dtype).kind for node in model.graph.inputs}
     x = numbers.normal(size=shape) if kinds == {"f"} else numbers.integers(0, 9, shape)
+    source = model.source.runnable()
     try:
-        wanted = _run_onnxruntime(model, x)
+        wanted = _run_onnxruntime(model, source, x)
     except Exception:
         return "imported, and not run by onnxruntime"
     with np.errstate(all="ignore"):
@@ -202,12 +203,12 @@ def require_equal(found: Array, wanted: Array, magnitude: float) -> None:
         raise AssertionError(f"outputs differ by {difference:g} of {scale:g}")
 
 
-def _run_onnxruntime(model: ImportedModel, x: Array) -> Array:
+def _run_onnxruntime(model: ImportedModel, source: Path | bytes, x: Array) -> Array:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.source.runnable(), options)
+    session = onnxruntime.InferenceSession(source, options)
     batches = np.split(x, len(x)) if model.has_fixed_batch else [x]
     rows = [pack(session.run(model.output_names, model.feeds(batch))) for batch in batches]
     return np.concatenate(rows).astype(np.float64)

@@ -2,7 +2,8 @@
 
 No partial sum, in whatever order, exceeds the magnitudes of a row added up, times the largest
 magnitude of what is read. Below 2**24 float32 holds all of them, and takes half the time. The
-bias counts as one more of a row.
+bias counts as one more of a row. Rows are added up only where the largest weight alone, in all
+places of a row, does not say it.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ def exact_operands(weight: Array, x: Values, bias: Array = _NONE) -> tuple[Array
     so, see `as_read`.
     """
     if weight.dtype.kind == "i" and _is_whole(bias) and weight.size and x.size:
-        short = weight.astype(np.float32)
-        row_sums = np.abs(short).reshape(len(short), -1).sum(axis=1)  # exact below the limit
-        reach = max(abs(float(x.min())), abs(float(x.max())))
-        largest = float(row_sums.max()) * reach + float(np.abs(bias).max())
-        if largest < _FLOAT32_EXACT and _is_whole(x):
-            return short, as_read(x, np.float32)
+        reach, most = _magnitude(x), _magnitude(bias)
+
+        def fits(row_sum: float) -> bool:
+            return row_sum * reach + most < _FLOAT32_EXACT
+
+        is_small = fits(_magnitude(weight) * weight[0].size) or fits(_largest_row_sum(weight))
+        if is_small and _is_whole(x):
+            return weight.astype(np.float32), as_read(x, np.float32)
     return weight.astype(np.float64, copy=False), as_read(x, np.float64)
 
 
@@ -42,6 +45,16 @@ def as_read(x: Values, kind: type[np.floating[Any]]) -> Values:
     Short integers are left as they are, and so need no memory for what they become.
     """
     return x if np.result_type(x, kind) == kind else x.astype(kind)
+
+
+def _magnitude(x: Values) -> float:
+    return max(abs(float(x.min())), abs(float(x.max())))
+
+
+def _largest_row_sum(weight: Array) -> float:
+    """Return the largest sum of magnitudes of a row, exact below the limit."""
+    rows = np.abs(weight.astype(np.float32)).reshape(len(weight), -1)
+    return float(rows.sum(axis=1).max())
 
 
 def _is_whole(x: Values) -> bool:

@@ -22,7 +22,7 @@ def collected(joined, x):
     """Return what the layer that collects gives, neighbours side by side."""
     (block,) = joined.blocks
     y = convolve(x, block.weight, joined.stride, joined.padding, joined.dilation, 1)
-    samples, channels, height, width = y.shape
+    samples, _, height, width = y.shape
     apart = y.reshape(samples, joined.together, -1, height, width)
     return np.moveaxis(apart, 1, -1).reshape(samples, -1, height, width * joined.together)
 

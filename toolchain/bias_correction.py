@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from toolchain.calibration import Calibration
 from toolchain.ir.ann import Conv, Dense
-from toolchain.ir.counts import Values, count, fired, sweep
+from toolchain.ir.counts import Values, fired
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.reference import Floats
 from toolchain.ir.snn import Spiking
+from toolchain.running_counts import BlockSums, RunningCounts
 
 Layer: TypeAlias = Dense | Conv
 Layers: TypeAlias = tuple[Layer, ...]
@@ -38,41 +40,42 @@ def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Gra
     Source: Li et al., "A Free Lunch From ANN", ICML 2021, section 3.4, the "light" pipeline.
     """
     corrected: dict[str, Node] = {}
-
-    def with_correction(node: Node, *inputs: Values) -> Values:
-        known = calibration.activations.get(node.name)
-        layers = graph.layers_into(node) if known is not None else ()
-        if known is None or not isinstance(node, Spiking) or not layers:
-            return count(node, *inputs, kind=np.float32)
-        (a,) = inputs
+    counts = RunningCounts(graph, calibration.x)
+    for node in graph.of_type(Spiking):
+        known, layers = calibration.activations.get(node.name), graph.layers_into(node)
+        if known is None or not layers:
+            continue
+        counts.advance(node, corrected)
+        sums = counts.sums(layers)
         wanted = known.mean / np.broadcast_to(node.unit.ravel(), known.mean.shape)
-        layer = _correct(layers, node, a, wanted, change)
+        layer = _correct(layers, node, sums, wanted, change)
         corrected[layer.name] = layer
-        return fired(node, a, _difference(layer, layers[0]))
-
-    for _ in sweep(graph, calibration.x, with_correction):
-        pass
+        counts.send(node, _counts(node, sums, _difference(layer, layers[0])))
     changed = [node for name, node in corrected.items() if node is not graph[name]]
     return graph.swap(*changed) if changed else graph
 
 
 def _correct(
-    layers: Layers, neurons: Spiking, a: Values, wanted: Floats, change: Change
+    layers: Layers, neurons: Spiking, sums: BlockSums, wanted: Floats, change: Change
 ) -> Layer:
     """Return the first layer with its new bias.
 
     Args:
         layers: Of the population.
         neurons: The population.
-        a: The sum of the layers.
+        sums: Of the layers.
         wanted: Mean counts.
         change: Changes a bias.
     """
-    found = _channel_mean(fired(neurons, a))
+    found = _channel_mean(_counts(neurons, sums))
     changed = change(layers, neurons, wanted - found)
-    reached = _channel_mean(fired(neurons, a, _difference(changed, layers[0])))
+    reached = _channel_mean(_counts(neurons, sums, _difference(changed, layers[0])))
     closer = np.abs(wanted - reached) < np.abs(wanted - found)
     return change(layers, neurons, np.where(closer, wanted - found, 0.0))
+
+
+def _counts(neurons: Spiking, sums: BlockSums, more: Floats | None = None) -> Values:
+    return sums.sent(functools.partial(fired, neurons, more=more))
 
 
 def _difference(changed: Layer, layer: Layer) -> Floats:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from toolchain.ir.ann import Add, Conv, Dense, Input
+from toolchain.ir.ann import Conv, Dense, Input
 from toolchain.ir.counts import count
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.snn import Spiking
+from toolchain.running_counts import RunningCounts
 
 Layer: TypeAlias = Dense | Conv
 Values: TypeAlias = npt.NDArray[Any]
@@ -39,8 +39,9 @@ def proved_sums(layer: Layer, low: int, high: int) -> Sums:
 
     A sum is never below that of its negative terms alone nor above that of its positive ones.
     """
-    rows = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
-    positive, negative = np.maximum(rows, 0).sum(axis=1), np.maximum(-rows, 0).sum(axis=1)
+    rows = layer.weight.reshape(len(layer.weight), -1)
+    positive = np.maximum(rows, 0).sum(axis=1, dtype=np.float64)
+    negative = -np.minimum(rows, 0).sum(axis=1, dtype=np.float64)
     least, most = float(low), float(high)  # whole numbers may have more than 64 bits
     return negative * most - positive * least, positive * most - negative * least
 
@@ -52,21 +53,10 @@ def summed(sums: Sequence[Sums]) -> Sums:
 
 
 class Observer:
-    """Largest sums on samples, in a network whose populations are quantized one by one.
-
-    What a population receives depends on how those before it were rounded, so each is observed
-    behind the integers of those before it.
-    """
+    """Largest sums on samples, in a network whose populations are quantized one by one."""
 
     def __init__(self, graph: Graph, x: npt.NDArray[np.generic]) -> None:
-        self._graph = graph
-        self._next = 0
-        self._values: dict[str, Values] = {}
-        self._samples = np.asarray(x, np.float64)
-        self._last: dict[str, int] = {}
-        for place, node in enumerate(graph):
-            if not isinstance(node, (Dense, Conv, Add)):
-                self._last |= dict.fromkeys(self._sources(node), place)
+        self._graph, self._counts = graph, RunningCounts(graph, x)
 
     def sums(self, neurons: Node, quantized: Mapping[str, Node]) -> Sums:
         """Return the largest sums that a population receives, in the units of its layers.
@@ -75,43 +65,9 @@ class Observer:
             neurons: The population; populations come in the order of the graph.
             quantized: The nodes before it with their integers, by name.
         """
-        self._advance(neurons, quantized)
+        self._counts.advance(neurons, quantized)
         layers = self._graph.layers_into(neurons)
-        return summed([_largest_sums(layer, self._values[layer.inputs[0]]) for layer in layers])
-
-    def _advance(self, until: Node, quantized: Mapping[str, Node]) -> None:
-        """Compute what is sent before ``until``, and forget what nothing reads any more."""
-        nodes = self._graph.nodes
-        while nodes[self._next] is not until:
-            node = nodes[self._next]
-            if not isinstance(node, (Dense, Conv, Add)):
-                self._values[node.name] = self._count(node, quantized)
-            for name in [n for n in self._values if self._last.get(n, 0) <= self._next]:
-                if name != node.name:
-                    del self._values[name]
-            self._next += 1
-
-    def _count(self, node: Node, quantized: Mapping[str, Node]) -> Values:
-        if not node.inputs:
-            return count(node, self._samples)
-        layers = self._graph.layers_into(node)
-        current = quantized.get(node.name, node)
-        if not layers:
-            return count(current, *(self._values[name] for name in node.inputs))
-        parts = [
-            count(
-                quantized.get(layer.name, layer), self._values[layer.inputs[0]], kind=np.float32
-            )
-            for layer in layers
-        ]
-        return count(current, functools.reduce(np.add, parts))
-
-    def _sources(self, node: Node) -> tuple[str, ...]:
-        """Return what a node reads, past the layers before it."""
-        if not node.inputs:
-            return ()
-        layers = self._graph.layers_into(node)
-        return tuple(layer.inputs[0] for layer in layers) or node.inputs
+        return summed([_largest_sums(layer, self._counts.read_by(layer)) for layer in layers])
 
 
 def _largest_sums(layer: Layer, counts: Values) -> Sums:

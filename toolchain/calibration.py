@@ -21,7 +21,7 @@ from toolchain.onnx_export import export_onnx
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _VALUES_PER_CHANNEL = 8192
-_VALUES_BYTES = 64 * 2**20
+_VALUES_BYTES = 32 * 2**20
 """Of the chosen values of all channels; from many channels fewer are chosen."""
 
 _VALUES_LEAST = 1024

@@ -13,8 +13,8 @@ gives every neuron the threshold 1 and the start 1/2. The last layer keeps its o
 synapse.
 
 Where thresholds are chosen, scaled weights are rounded to float32 as the model's own are, which
-is 100,000 times finer than what integers make of them. Networks that count the steps of a
-quantized model have exact thresholds, and float64.
+is tens of thousands of times finer than what integers make of them. Networks that count the
+steps of a quantized model have exact thresholds, and float64.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from toolchain.encoding import choose_encoding
 from toolchain.errors import ConversionError
 from toolchain.ir.ann import Conv, Dense, Input, MaxPool, Output, Rearrange, Relu
 from toolchain.ir.graph import Graph, Phase
-from toolchain.ir.node import Node
+from toolchain.ir.node import Array, Node
 from toolchain.ir.reference import encode
 from toolchain.ir.snn import LmHt, MultiThreshold, Spiking
 from toolchain.ir.staircase import Staircase
@@ -96,14 +96,11 @@ class _Conversion:
             encoding = choose_encoding(encode(node, self.calibration.x))
             node, unit = dataclasses.replace(node, encoding=encoding), np.array(encoding.scale)
         elif isinstance(node, (Dense, Conv)):
-            node = _per_step(node, self.units[node.inputs[0]])
+            node = self._per_step(node, self.units[node.inputs[0]])
         elif isinstance(node, Relu):
             layers = [self.nodes[layer.name] for layer in self.graph.layers_into(node)]
             unit = self._thresholds(node, layers)
-            self.nodes |= {
-                layer.name: _rounded(_per_threshold(layer, unit), self.graph)
-                for layer in layers
-            }
+            self.nodes |= {layer.name: self._per_threshold(layer, unit) for layer in layers}
             node = _neurons(node, self.context.levels, unit)
         elif isinstance(node, Staircase):
             start = 0.0 if node.rounds_down else 0.5
@@ -111,9 +108,7 @@ class _Conversion:
         elif isinstance(node, Output):
             layers = [self.nodes[layer.name] for layer in self.graph.layers_into(node)]
             node = _read_out(node, layers)
-            self.nodes |= {
-                layer.name: _rounded(_without_bias(layer), self.graph) for layer in layers
-            }
+            self.nodes |= {layer.name: _without_bias(layer) for layer in layers}
         elif isinstance(node, (MaxPool, Rearrange)):
             unit = _passed(node, self.units[node.inputs[0]], self.graph)
         self.nodes[node.name], self.units[node.name] = node, unit
@@ -153,6 +148,36 @@ class _Conversion:
             most = float(max(source.encoding.high, -source.encoding.low))
         total = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(axis=1)
         return _SUMS_MIN * most * total / self.context.target.current_max
+
+    def _per_step(self, layer: Dense | Conv, unit: Floats) -> Dense | Conv:
+        """Return the layer for inputs in units of ``unit`` instead of 1."""
+        if isinstance(layer, Dense):
+            return dataclasses.replace(layer, weight=self._scaled(layer.weight, unit))
+        channels = layer.weight.shape[1] * layer.groups
+        per_group = np.broadcast_to(unit.ravel(), channels).reshape(layer.groups, 1, -1, 1, 1)
+        grouped = layer.weight.reshape(layer.groups, -1, *layer.weight.shape[1:])
+        weight = self._scaled(grouped, per_group).reshape(layer.weight.shape)
+        return dataclasses.replace(layer, weight=weight)
+
+    def _per_threshold(self, layer: Node, threshold: Floats) -> Node:
+        """Return the layer with its outputs in units of the thresholds they meet."""
+        if not isinstance(layer, (Dense, Conv)):
+            raise TypeError(f"{layer.name} is no layer")
+        per_row = threshold.reshape(-1, *(1 for _ in layer.weight.shape[1:]))
+        bias = threshold.ravel() if isinstance(layer, Dense) else threshold
+        return dataclasses.replace(
+            layer, weight=self._scaled(layer.weight, 1 / per_row), bias=layer.bias / bias
+        )
+
+    def _scaled(self, weight: Array, factor: Floats) -> Array:
+        """Return weights times ``factor``, in float64 if they need it."""
+        if not self.graph.of_type(Staircase):
+            scaled = np.empty(weight.shape, np.float32)
+            with np.errstate(over="ignore"):
+                np.multiply(weight, factor, out=scaled)
+            if np.isfinite(scaled).all():
+                return scaled
+        return weight.astype(np.float64) * factor
 
 
 def _neurons(node: Node, levels: int, unit: Floats, start: float = 0.5) -> MultiThreshold:
@@ -234,37 +259,6 @@ def _resolvable(layer: Node, context: Context) -> Floats:
     bias = np.asarray(bias, np.float64).reshape(channels, -1).max(axis=1)
     widest = largest_weight(layer, target)
     return _RESOLUTION_MIN * np.maximum(weight / widest, bias / room)
-
-
-def _per_step(layer: Dense | Conv, unit: Floats) -> Dense | Conv:
-    """Return the layer for inputs in units of ``unit`` instead of 1."""
-    weight = layer.weight.astype(np.float64)
-    if isinstance(layer, Dense):
-        return dataclasses.replace(layer, weight=weight * unit)
-    channels = weight.shape[1] * layer.groups
-    per_group = np.broadcast_to(unit.ravel(), channels).reshape(layer.groups, 1, -1, 1, 1)
-    grouped = weight.reshape(layer.groups, -1, *weight.shape[1:]) * per_group
-    return dataclasses.replace(layer, weight=grouped.reshape(weight.shape))
-
-
-def _per_threshold(layer: Node, threshold: Floats) -> Dense | Conv:
-    """Return the layer with its outputs in units of the thresholds they meet."""
-    if isinstance(layer, Dense):
-        threshold = threshold.ravel()
-        weight = layer.weight / threshold[:, None]
-        return dataclasses.replace(layer, weight=weight, bias=layer.bias / threshold)
-    if isinstance(layer, Conv):
-        weight = layer.weight / threshold.reshape(-1, 1, 1, 1)
-        return dataclasses.replace(layer, weight=weight, bias=layer.bias / threshold)
-    raise TypeError(f"{layer.name} is no layer")
-
-
-def _rounded(layer: Dense | Conv, graph: Graph) -> Dense | Conv:
-    """Return a layer whose scaling is done, with its weights in the type they are kept in."""
-    largest = np.abs(layer.weight).max(initial=0)
-    if graph.of_type(Staircase) or largest > np.finfo(np.float32).max:
-        return layer
-    return dataclasses.replace(layer, weight=layer.weight.astype(np.float32))
 
 
 def _passed(node: Node, unit: Floats, graph: Graph) -> Floats:

@@ -276,8 +276,8 @@ def _row_maxima(layer: Layer) -> npt.NDArray[np.float64]:
 
 def _rounded(weight: Array, scale: Array) -> Ints:
     """Return ``weight`` times ``scale`` ``(rows,)`` in narrow integers."""
-    per_row = scale.reshape(-1, *(1 for _ in weight.shape[1:]))
-    return narrowed(np.rint(weight * per_row).astype(np.int64))
+    scaled = weight * scale.reshape(-1, *(1 for _ in weight.shape[1:]))
+    return narrowed(np.rint(scaled, out=scaled).astype(np.int64))
 
 
 def _rounded_in_runs(weight: Array, scale: Array) -> Ints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from toolchain.engine import ENGINES, Engine, Execution, Ints, Program
 from toolchain.errors import CompileError, InputDataError
 from toolchain.ir.ends import encoded_inputs
 from toolchain.ir.packing import pack
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 _SAMPLES_MAX = 64
 
@@ -37,29 +41,15 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
 
 
 def _execution(program: Program, inputs: Ints, path: Path) -> Execution:
-    import onnx
-
     from targets.twin.ends import decoded_samples
-    from targets.twin.sessions import open_session
-    from targets.twin.split_model import SplitModel
 
-    model = onnx.load(path)
-    notes = {entry.key: entry.value for entry in model.metadata_props}
-    if not {"populations", "sums"} <= notes.keys():
-        raise InputDataError(
-            "has no metadata of a twin", node=str(path), hint="compile the network again"
-        )
-    populations = json.loads(notes["populations"])
-    sums = json.loads(notes["sums"])
-    values = [*sums, *(population["counts"] for population in populations)]
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(v) for v in values)
-    session = open_session(SplitModel(model, {}), cores())
+    session, populations, sums = _opened(path)
     encoded = encoded_inputs(program.graph, inputs)
     fed = {
         node.tensor or node.name: decoded_samples(node, encoded[node.name])
         for node in program.graph.inputs
     }
-    found = session.run(values, fed)
+    found = session.run([*sums, *(population["counts"] for population in populations)], fed)
     for node, total in zip(program.graph.outputs, found, strict=False):
         wanted = (len(inputs), *program.graph.shapes[node.inputs[0]])
         if total.size != math.prod(wanted):
@@ -74,6 +64,25 @@ def _execution(program: Program, inputs: Ints, path: Path) -> Execution:
         for population, sent in zip(populations, found[len(sums) :], strict=True)
     }
     return Execution(readout=readout, counts=counts)
+
+
+def _opened(path: Path) -> tuple[InferenceSession, list[dict[str, Any]], list[str]]:
+    """Return a twin that gives its counts, too; with it its populations, and names of sums."""
+    import onnx
+
+    from targets.twin.sessions import open_session
+    from targets.twin.split_model import SplitModel
+
+    model = SplitModel.of(onnx.load(path))
+    notes = {entry.key: entry.value for entry in model.proto.metadata_props}
+    if not {"populations", "sums"} <= notes.keys():
+        raise InputDataError(
+            "has no metadata of a twin", node=str(path), hint="compile the network again"
+        )
+    populations, sums = json.loads(notes["populations"]), json.loads(notes["sums"])
+    for value in (*sums, *(population["counts"] for population in populations)):
+        model.proto.graph.output.append(onnx.helper.make_empty_tensor_value_info(value))
+    return open_session(model, cores()), populations, sums
 
 
 ENGINES.register("twin")(Engine("twin", _run, artifact="twin", samples_max=_SAMPLES_MAX))

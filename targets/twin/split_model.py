@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 _GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
 _INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
 
 _LENGTH_FIRST = 2
 """Kind of a field that is a message, in protocol buffers."""
+
+LARGE_BYTES = 2**16
+"""Size from which on a constant is large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,18 @@ class SplitModel:
 
     proto: onnx.ModelProto
     large: Mapping[str, npt.NDArray[Any]]
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto) -> SplitModel:
+        """Take large constants out of a model, which is of no use any more."""
+        large = {}
+        for tensor in model.graph.initializer:
+            if tensor.ByteSize() >= LARGE_BYTES:
+                large[tensor.name] = numpy_helper.to_array(tensor)
+                tensor.CopyFrom(declared(tensor.name, large[tensor.name]))
+        rest = onnx.ModelProto()  # what is taken out of a message is freed with that
+        rest.CopyFrom(model)
+        return cls(rest, large)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield what a file of the whole model consists of, in its order.
@@ -59,6 +74,18 @@ class SplitModel:
         if tensor.name not in self.large:
             return tensor
         return numpy_helper.from_array(self.large[tensor.name], tensor.name)
+
+
+def declared(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
+    """Return a constant without its values; ONNX wants a place where they are said to be."""
+    tensor = onnx.TensorProto(
+        name=name,
+        data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+        dims=array.shape,
+        data_location=onnx.TensorProto.EXTERNAL,
+    )
+    tensor.external_data.add(key="location", value="in memory")
+    return tensor
 
 
 def _head(field: int, length: int) -> bytes:

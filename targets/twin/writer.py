@@ -10,14 +10,11 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from targets.twin.split_model import SplitModel
+from targets.twin.split_model import LARGE_BYTES, SplitModel, declared
 from toolchain.ir.node import Shape
 
 _OPSET = 13
 _IR_VERSION = 8
-
-_LARGE_BYTES = 2**16
-"""Size from which on constants stay arrays."""
 
 
 class ModelWriter:
@@ -42,10 +39,10 @@ class ModelWriter:
             raise ValueError(f"two constants are called {name!r}")
         array = np.ascontiguousarray(np.asarray(value, dtype))
         shaped = array.reshape(np.shape(value))  # NumPy makes scalars one-dimensional
-        if shaped.nbytes < _LARGE_BYTES:
+        if shaped.nbytes < LARGE_BYTES:
             self._constants[name] = numpy_helper.from_array(shaped, name)
         else:
-            self._constants[name] = _declared(name, shaped)
+            self._constants[name] = declared(name, shaped)
             self._large[name] = shaped
         return name
 
@@ -88,18 +85,6 @@ class ModelWriter:
         )
         helper.set_model_props(model, dict(notes))
         return SplitModel(model, self._large)
-
-
-def _declared(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
-    """Return a constant without its values; ONNX wants a place where they are said to be."""
-    tensor = onnx.TensorProto(
-        name=name,
-        data_type=tensor_type(array.dtype),
-        dims=array.shape,
-        data_location=onnx.TensorProto.EXTERNAL,
-    )
-    tensor.external_data.add(key="location", value="in memory")
-    return tensor
 
 
 def tensor_type(dtype: npt.DTypeLike) -> int:

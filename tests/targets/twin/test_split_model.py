@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from targets.twin.split_model import SplitModel
 from targets.twin.writer import ModelWriter, batch_of
 
 SIZES = [(1, 3), (1, 127), (1, 128), (300, 400), (1500, 1500)]
@@ -38,6 +39,18 @@ def test_a_file_has_all_that_the_parts_have(weight):
 
     assert found == wanted
     onnx.checker.check_model(found, full_check=True)
+
+
+def test_a_model_that_is_split_again_has_the_same_parts(weight):
+    model = sum_of(weight)
+    whole = onnx.load(io.BytesIO(b"".join(model.pieces())))
+
+    found = SplitModel.of(whole)
+
+    assert found.proto == model.proto
+    assert found.large.keys() == model.large.keys()
+    for name, values in model.large.items():
+        np.testing.assert_array_equal(found.large[name], values)
 
 
 def test_large_constants_are_not_copied():

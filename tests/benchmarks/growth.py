@@ -7,8 +7,8 @@ float32 network of the same size. Turns are short and rounds many: what disturbs
 a while disturbs all rows of a round. Levels and batches change one network; width, depth and
 size build others. Whether the rate is the same for all levels is a goal (`goals.evenness`).
 Windows are those of LM-HT neurons: the source network's rectifiers are exchanged for
-neurons of several windows that cannot be merged into one, so ``windows`` times the work is
-wanted.
+neurons of several windows that cannot be merged into one. Each reads itself and the earlier
+ones: T windows have T (T + 1) / 2 times the multiplications of one.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from toolchain.errors import ImportModelError
 from toolchain.ir.mapped import IntArray
 
 MAX_ELEMENTS = 1 << 26
-"""Elements of all arrays of a file together that are read; more is a sign of damage."""
+"""Elements of all arrays of a file together that are read, or as many as it has bytes if these
+are more: a file that unpacks to more is a sign of damage."""
 
 MAX_ATTRIBUTE = 1 << 20
 """Steps and widths are smaller; more is a sign of a damaged file."""
@@ -40,7 +41,7 @@ def open_netx(path: Path) -> Iterator[Fields]:
             hint="give a file that lava-dl or snn-compile exported as netx HDF5",
         ) from error
     with file:
-        yield Fields(file, path, budget=_Budget(MAX_ELEMENTS))
+        yield Fields(file, path, budget=_Budget(max(MAX_ELEMENTS, path.stat().st_size)))
 
 
 @dataclass
@@ -188,7 +189,8 @@ class Fields:
             if found.size is None or found.size > self._budget.elements:
                 raise self.error(
                     field,
-                    f"has shape {found.shape}; {MAX_ELEMENTS} elements of a file are read",
+                    f"has shape {found.shape}; {self._budget.elements} more elements "
+                    "of a file are read",
                 )
             self._budget.elements -= found.size
             return found[()]

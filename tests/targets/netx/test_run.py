@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from targets.netx import fields
 from targets.netx.reader import read_netx
 from targets.netx.run import encode, run_netx, run_on_netx
 from toolchain.errors import ImportModelError, InputDataError, RangeError
@@ -179,6 +180,14 @@ def test_large_arrays_are_refused_before_they_take_memory(write):
 
     with pytest.raises(ImportModelError, match="elements of a file are read"):
         run_netx(path, np.ones((1, 2)))
+
+
+def test_a_file_may_hold_as_many_elements_as_it_has_bytes(write, monkeypatch):
+    monkeypatch.setattr(fields, "MAX_ELEMENTS", 3)
+
+    network = read_netx(write(b"dense", LIF, shape=[2], weight=[[2, 4], [6, 8]]))
+
+    assert encode(network, np.array([[1, 0]]), 1).tolist() == [[[1, 0]]]
 
 
 def _external_link(file, secret):

@@ -77,7 +77,7 @@ def _cases(layout: Layout, node: Spiking) -> Iterator[Case]:
     values = [count(layer, inputs[layer.inputs[0]].astype(np.float64)) for layer in layers]
     sums = np.sum(values, axis=0)
     for misses in (0, 1) if sums.shape[1] < _MANY_CHANNELS else (0,):
-        shift = _shift(node, sums, misses)
+        shift = _shift_of_windows(node, sums, misses)
         moved = layout.graph.swap(replace(layers[0], bias=layers[0].bias + shift))
         yield Case(moved, node, inputs, count(node, sums + shift))
 
@@ -115,6 +115,19 @@ def _signs(layer: Layer, channels: int) -> Array:
 
 def _as_fed(x: Values, signal: Signal) -> Values:
     return (x + signal.zero_point).astype(signal_type(signal))
+
+
+def _shift_of_windows(node: Spiking, sums: Values, misses: int) -> Values:
+    """Return what `_shift` does for each window, with what the earlier ones take from it."""
+    shift, left = _shift(node, sums, misses), sums.copy()
+    channels = len(shift) // node.windows
+    for window in range(1, node.windows if np.any(node.lateral) else 1):
+        counts = count(node, sums + shift).reshape(len(sums), node.windows, channels, -1)
+        taken = np.einsum("sc,nscp->ncp", node.lateral[window], counts)
+        own = slice(window * channels, (window + 1) * channels)
+        left[:, own] -= taken.reshape(left[:, own].shape)
+        shift[own] = _shift(node, left, misses)[own]
+    return shift
 
 
 def _shift(node: Spiking, sums: Values, misses: int) -> Values:

@@ -161,6 +161,7 @@ class ConvCarrier:
     def carry(self, spikes: Emission | None) -> Current | None:
         """See `Carrier.carry`."""
         if spikes is None:
+            self._held.clear()  # most layers are silent most of the time
             return None
         bound = self._row_sum * spikes.peak
         kind = narrow_type(bound) if self._is_depthwise else exact_type(bound)

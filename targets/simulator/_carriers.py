@@ -152,7 +152,6 @@ class ConvCarrier:
         self._targets = copies(weight) if self._groups == 1 else 1
         self._weight = weight[:: self._targets, :: self._sources]
         self._source = (source[0] // self._sources, *source[1:])
-        self._held: dict[type, npt.NDArray[Any]] = {}
 
     def start(self, batch: int) -> None:
         """See `Carrier.start`."""
@@ -161,20 +160,18 @@ class ConvCarrier:
     def carry(self, spikes: Emission | None) -> Current | None:
         """See `Carrier.carry`."""
         if spikes is None:
-            self._held.clear()  # most layers are silent most of the time
             return None
         bound = self._row_sum * spikes.peak
         kind = narrow_type(bound) if self._is_depthwise else exact_type(bound)
-        if kind not in self._held:
-            self._held[kind] = self._weight.astype(kind)
         vertical, horizontal = self._synapse.padding
         sums = convolve(
             from_rows(add_copies(_roomy(spikes.values, bound), self._sources), self._source),
-            self._held[kind],
+            self._weight,
             self._synapse.stride,
             ((vertical, vertical), (horizontal, horizontal)),
             self._synapse.dilation,
             self._groups,
+            kind,
         )
         rows = to_rows(sums, (sums.shape[1], *self._target[1:]))
         current = to_current(self.name, rows, bound, 0)

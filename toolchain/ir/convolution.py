@@ -7,6 +7,8 @@ product. Its result is a view of such memory, so a chain of calls never transpos
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = tuple[Pair, Pair]
-Array: TypeAlias = npt.NDArray[np.generic]
+Values: TypeAlias = npt.NDArray[Any]
 
 _BLOCK_BYTES = 1 << 22
 """Patches are unrolled in blocks of about this size; larger ones leave the caches."""
@@ -105,67 +107,69 @@ def convolve(
     padding: Padding = ((0, 0), (0, 0)),
     dilation: Pair = (1, 1),
     groups: int = 1,
+    dtype: npt.DTypeLike = None,
 ) -> npt.NDArray[np.generic]:
     """Cross-correlate a batch with shared kernels; exact for integers that floats hold exactly.
 
     Args:
         x: ``(batch, C_in, H, W)``.
-        weight: ``(C_out, C_in / groups, kernel_height, kernel_width)``, of the type of ``x``.
+        weight: ``(C_out, C_in / groups, kernel_height, kernel_width)``.
         stride: Vertical and horizontal step, >= 1.
         padding: ``((top, bottom), (left, right))``, >= 0.
         dilation: Vertical and horizontal spacing of kernel entries, >= 1.
         groups: Number of independent groups of channels.
+        dtype: What is computed in; `None` for the type that holds both.
 
     Returns:
-        ``(batch, C_out, out_height, out_width)``, with the channels last in memory.
+        ``(batch, C_out, out_height, out_width)`` in that type, the channels last in memory.
     """
     kernel = (weight.shape[2], weight.shape[3])
-    patches = windows(_channels_last(x, padding), kernel, stride, dilation=dilation)
-    batch, _, height, width = patches.shape[:4]
-    out = np.empty((batch, height, width, weight.shape[0]), np.result_type(x, weight))
-    if weight.shape[:2] == (groups, 1):
-        _depthwise(patches, weight, out)
-        return out.transpose(0, 3, 1, 2)
-    per_group_in, per_group_out = weight.shape[1], weight.shape[0] // groups
-    for group in range(groups):
-        chosen = patches[:, group * per_group_in : (group + 1) * per_group_in]
-        rows = slice(group * per_group_out, (group + 1) * per_group_out)
-        _multiply(chosen, weight[rows], out[..., rows])
+    batch, _, high, wide = x.shape
+    height, width = output_size((high, wide), kernel, stride, padding, dilation)
+    out = np.empty((batch, height, width, len(weight)), dtype or np.result_type(x, weight))
+    multiply = _multiplier(weight, groups, out.dtype)
+    sample_bytes = groups * weight[0].size * height * width * out.itemsize
+    block = max(1, _BLOCK_BYTES // max(1, sample_bytes))
+    for start in range(0, batch, block):
+        rows = slice(start, start + block)
+        padded = _channels_last(x[rows], padding, out.dtype)
+        multiply(windows(padded, kernel, stride, dilation=dilation), out[rows])
     return out.transpose(0, 3, 1, 2)
 
 
-def _channels_last(x: npt.NDArray[Any], padding: Padding) -> npt.NDArray[Any]:
+def _channels_last(x: Values, padding: Padding, kind: np.dtype[Any]) -> Values:
     """Return ``x`` padded with zeros, channels last in memory, still indexed channel-first."""
     (top, bottom), (left, right) = padding
     batch, channels, height, width = x.shape
-    if not (top or bottom or left or right):
-        return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-    padded = np.zeros((batch, height + top + bottom, width + left + right, channels), x.dtype)
+    padded = np.zeros((batch, height + top + bottom, width + left + right, channels), kind)
     padded[:, top : top + height, left : left + width] = x.transpose(0, 2, 3, 1)
     return padded.transpose(0, 3, 1, 2)
 
 
-def _multiply(
-    patches: npt.NDArray[Any], weight: npt.NDArray[Any], out: npt.NDArray[Any]
-) -> None:
-    """Write one group's products to ``out``, ``(batch, height, width, C_out / groups)``."""
-    if out[..., 0].size <= len(weight):  # then the patches are less to put in order
-        rows = patches.transpose(0, 2, 3, 1, 4, 5).reshape(out[..., 0].size, -1)
-        out[...] = (rows @ weight.reshape(len(weight), -1).T).reshape(out.shape)
-        return
-    matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-    unrolled = patches.transpose(0, 2, 3, 4, 5, 1)
-    batch, height, width = out.shape[:3]
-    sample_bytes = max(1, height * width * len(matrix) * patches.dtype.itemsize)
-    block = max(1, _BLOCK_BYTES // sample_bytes)
-    for start in range(0, batch, block):
-        rows = unrolled[start : start + block].reshape(-1, len(matrix))
-        out[start : start + block] = (rows @ matrix).reshape(-1, height, width, out.shape[3])
+def _multiplier(
+    weight: Values, groups: int, kind: np.dtype[Any]
+) -> Callable[[Values, Values], None]:
+    """Return a function of patches that writes their products, ``(batch, h, w, C_out)``.
+
+    The weights of a row are put in the order in which patches lie in memory, which is quick.
+    """
+    if weight.shape[:2] == (groups, 1):
+        return functools.partial(_depthwise, weight.astype(kind, copy=False))
+    columns, channels = len(weight) // groups, weight.shape[1]
+    rows_first = weight.transpose(0, 2, 3, 1).reshape(groups, columns, -1)
+    matrices = rows_first.astype(kind, copy=False).transpose(0, 2, 1)
+
+    def multiply(patches: Values, out: Values) -> None:
+        for group, matrix in enumerate(matrices):
+            chosen = patches[:, group * channels : (group + 1) * channels]
+            rows = chosen.transpose(0, 2, 3, 4, 5, 1).reshape(-1, len(matrix))
+            product = (rows @ matrix).reshape(*out.shape[:3], columns)
+            out[..., group * columns : (group + 1) * columns] = product
+
+    return multiply
 
 
-def _depthwise(
-    patches: npt.NDArray[Any], weight: npt.NDArray[Any], out: npt.NDArray[Any]
-) -> None:
+def _depthwise(weight: Values, patches: Values, out: Values) -> None:
     """Write what kernels of one channel each produce; cheaper without a matrix product."""
     out.fill(0)
     for row, column in np.ndindex(*weight.shape[2:]):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from toolchain.ir.ann import Conv, Dense, Input, MaxPool
 from toolchain.ir.convolution import convolve, largest_in_windows
-from toolchain.ir.exact_products import as_read, exact_operands
+from toolchain.ir.exact_products import Kind, exact_kind
 from toolchain.ir.graph import Graph
 from toolchain.ir.lifetimes import last_readers
 from toolchain.ir.node import Node
@@ -25,7 +25,6 @@ from toolchain.ir.snn import Spiking
 from toolchain.ir.windows import run_windows
 
 Values: TypeAlias = npt.NDArray[Any]
-Kind: TypeAlias = type[np.floating[Any]]
 Run: TypeAlias = Callable[..., Values]
 
 _BLOCK_VALUES = 1 << 17
@@ -85,15 +84,15 @@ def count(node: Node, *inputs: Values, kind: Kind = np.float64) -> Values:
 
 
 def _products(layer: Dense | Conv, x: Values, kind: Kind) -> Values:
+    weight = layer.weight
     if kind is np.float64:
-        weight, read = exact_operands(layer.weight, x, layer.bias)
-    else:
-        weight, read = layer.weight.astype(kind, copy=False), as_read(x, kind)
+        kind = exact_kind(weight, x, layer.bias)
     if isinstance(layer, Dense):
-        sums: Any = read @ weight.T
+        sums: Any = x.astype(kind, copy=False) @ weight.T.astype(kind, copy=False)
     else:
-        sums = convolve(read, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
-    sums += np.asarray(layer.bias, sums.dtype)
+        geometry = layer.stride, layer.padding, layer.dilation, layer.groups
+        sums = convolve(x, weight, *geometry, kind)
+    sums += np.asarray(layer.bias, kind)
     return sums
 
 

@@ -16,16 +16,16 @@ import numpy.typing as npt
 from toolchain.ir.node import Array
 
 Values: TypeAlias = npt.NDArray[Any]
+Kind: TypeAlias = type[np.floating[Any]]
 
 _FLOAT32_EXACT = 1 << 24
 _NONE = np.zeros((), np.int64)
 
 
-def exact_operands(weight: Array, x: Values, bias: Array = _NONE) -> tuple[Array, Values]:
-    """Return weights ``(out, ...)``, and what they read, in float32 where that changes no sum.
+def exact_kind(weight: Array, x: Values, bias: Array = _NONE) -> Kind:
+    """Return float32 where it holds every sum of ``weight`` ``(out, ...)`` and ``x``.
 
-    Else, and where any are no integers, both in float64. What is read in short integers is left
-    so, see `as_read`.
+    Else, and where any are no integers, float64.
     """
     if weight.dtype.kind == "i" and _is_whole(bias) and weight.size and x.size:
         reach, most = _magnitude(x), _magnitude(bias)
@@ -35,16 +35,8 @@ def exact_operands(weight: Array, x: Values, bias: Array = _NONE) -> tuple[Array
 
         is_small = fits(_magnitude(weight) * weight[0].size) or fits(_largest_row_sum(weight))
         if is_small and _is_whole(x):
-            return weight.astype(np.float32), as_read(x, np.float32)
-    return weight.astype(np.float64, copy=False), as_read(x, np.float64)
-
-
-def as_read(x: Values, kind: type[np.floating[Any]]) -> Values:
-    """Return values in a type that becomes ``kind`` where it meets weights of that.
-
-    Short integers are left as they are, and so need no memory for what they become.
-    """
-    return x if np.result_type(x, kind) == kind else x.astype(kind)
+            return np.float32
+    return np.float64
 
 
 def _magnitude(x: Values) -> float:

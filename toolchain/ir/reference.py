@@ -31,7 +31,7 @@ from toolchain.ir.ann import (
     SumPool,
 )
 from toolchain.ir.convolution import convolve, largest_in_windows, windows
-from toolchain.ir.exact_products import exact_operands
+from toolchain.ir.exact_products import exact_kind
 from toolchain.ir.graph import Graph
 from toolchain.ir.host_operations import on_host
 from toolchain.ir.node import IndexArray, Node
@@ -230,14 +230,18 @@ def _(node: Output, x: Value) -> Value:
 
 @compute.register
 def _(node: Dense, x: Value) -> Value:
-    weight, read = exact_operands(node.weight, counts_of(x), node.bias)
-    return (read @ weight.T).astype(np.float64, copy=False) + node.bias
+    read = counts_of(x)
+    kind = exact_kind(node.weight, read, node.bias)
+    y = read.astype(kind, copy=False) @ node.weight.T.astype(kind, copy=False)
+    return y.astype(np.float64, copy=False) + node.bias
 
 
 @compute.register
 def _(node: Conv, x: Value) -> Value:
-    weight, read = exact_operands(node.weight, counts_of(x), node.bias)
-    y = convolve(read, weight, node.stride, node.padding, node.dilation, node.groups)
+    read = counts_of(x)
+    kind = exact_kind(node.weight, read, node.bias)
+    geometry = node.stride, node.padding, node.dilation, node.groups
+    y = convolve(read, node.weight, *geometry, kind)
     return y.astype(np.float64, copy=False) + node.bias
 
 

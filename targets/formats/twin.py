@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain.engine import Program
+from toolchain.heap import trim_heap
 from toolchain.target import FORMATS
 
 FILE_NAME = "twin.onnx"
@@ -24,8 +25,9 @@ def emit_twin(program: Program, out_dir: Path) -> tuple[Path, ...]:
     from targets.twin.layout import lay_out
     from targets.twin.model import twin_model
 
-    model = twin_model(lay_out(program.graph))
+    pieces = twin_model(lay_out(program.graph)).pieces()
     path = out_dir / FILE_NAME
     with path.open("wb") as file:
-        file.writelines(model.pieces())
+        file.writelines(pieces)
+    trim_heap()
     return (path,)

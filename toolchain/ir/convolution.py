@@ -127,7 +127,8 @@ def convolve(
     batch, _, high, wide = x.shape
     height, width = output_size((high, wide), kernel, stride, padding, dilation)
     out = np.empty((batch, height, width, len(weight)), dtype or np.result_type(x, weight))
-    multiply = _multiplier(weight, groups, out.dtype)
+    is_few = batch * height * width <= len(weight) // groups
+    multiply = _multiplier(weight, groups, out.dtype, is_few=is_few)
     sample_bytes = groups * weight[0].size * height * width * out.itemsize
     block = max(1, _BLOCK_BYTES // max(1, sample_bytes))
     for start in range(0, batch, block):
@@ -147,22 +148,29 @@ def _channels_last(x: Values, padding: Padding, kind: np.dtype[Any]) -> Values:
 
 
 def _multiplier(
-    weight: Values, groups: int, kind: np.dtype[Any]
+    weight: Values, groups: int, kind: np.dtype[Any], *, is_few: bool
 ) -> Callable[[Values, Values], None]:
     """Return a function of patches that writes their products, ``(batch, h, w, C_out)``.
 
-    The weights of a row are put in the order in which patches lie in memory, which is quick.
+    Args:
+        weight: Of all groups.
+        groups: Number of them.
+        kind: What is computed in.
+        is_few: Whether patches are less than weights, and are put in the order of these; else
+            the weights of a row are put in the order in which patches lie in memory.
     """
     if weight.shape[:2] == (groups, 1):
         return functools.partial(_depthwise, weight.astype(kind, copy=False))
     columns, channels = len(weight) // groups, weight.shape[1]
-    rows_first = weight.transpose(0, 2, 3, 1).reshape(groups, columns, -1)
+    weight_axes = (0, 1, 2, 3) if is_few else (0, 2, 3, 1)
+    patch_axes = (0, 2, 3, 1, 4, 5) if is_few else (0, 2, 3, 4, 5, 1)
+    rows_first = weight.transpose(weight_axes).reshape(groups, columns, -1)
     matrices = rows_first.astype(kind, copy=False).transpose(0, 2, 1)
 
     def multiply(patches: Values, out: Values) -> None:
         for group, matrix in enumerate(matrices):
             chosen = patches[:, group * channels : (group + 1) * channels]
-            rows = chosen.transpose(0, 2, 3, 4, 5, 1).reshape(-1, len(matrix))
+            rows = chosen.transpose(patch_axes).reshape(-1, len(matrix))
             product = (rows @ matrix).reshape(*out.shape[:3], columns)
             out[..., group * columns : (group + 1) * columns] = product
 

@@ -48,37 +48,10 @@ from toolchain.ir.snn import (
     ThresholdBank,
 )
 from toolchain.ir.staircase import Staircase
+from toolchain.ir.train import Train, counted
 from toolchain.ir.windows import run_windows
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Train:
-    """Spikes of a population in one window: sorted, or the places of binary numbers.
-
-    Attributes:
-        spikes: ``(positions, batch, *shape)``; the first axis is time or copies, by the
-            lowering.
-        is_radix: Whether the positions are binary places, the highest first.
-    """
-
-    spikes: npt.NDArray[np.bool_]
-    is_radix: bool = False
-
-    @functools.cached_property
-    def counts(self) -> Floats:
-        """Spike counts, or the numbers that places add up to, ``(batch, *shape)``."""
-        if not self.is_radix:
-            return counted(self.spikes)
-        worth = 2.0 ** np.arange(len(self.spikes))[::-1]
-        return np.tensordot(worth, self.spikes, axes=1)
-
-
-def counted(spikes: npt.NDArray[np.bool_]) -> Floats:
-    """Return how many spikes there are along the first axis."""
-    kind = np.min_scalar_type(len(spikes))  # adding bytes up takes an eighth of the time
-    return spikes.sum(axis=0, dtype=kind).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -348,8 +321,11 @@ def _(node: IntegrateFire, x: Value) -> Value:
 @compute.register
 def _(node: ThresholdBank, x: Value) -> Value:
     def fire(m: Floats, threshold: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
-        spikes = np.stack([m >= k * threshold for k in range(1, node.levels + 1)])
-        return spikes, counted(spikes)
+        bank = np.empty((node.levels, *m.shape), np.bool_)
+        m = np.ascontiguousarray(m)  # in the order of the bank
+        for k, spikes in enumerate(bank, 1):
+            np.greater_equal(m, k * threshold, out=spikes)
+        return bank, counted(bank)
 
     return Train(run_windows(node, counts_of(x), fire, axis=2))
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import MaxPool
-from toolchain.ir.reference import Train, compute
+from toolchain.ir.reference import compute
 from toolchain.ir.snn import (
     IntegrateFire,
     MultiThreshold,
@@ -19,6 +19,7 @@ from toolchain.ir.snn import (
     RadixPool,
     ThresholdBank,
 )
+from toolchain.ir.train import Train
 
 SORTED = [IntegrateFire, ThresholdBank]
 LOWERED = [*SORTED, RadixFire]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from toolchain.errors import VerifyError
 from toolchain.ir.ann import Dense, Input
 from toolchain.ir.counts import count
-from toolchain.ir.reference import Train, Windows, compute, counts_of, evaluate
+from toolchain.ir.reference import Windows, compute, counts_of, evaluate
 from toolchain.ir.snn import IntegrateFire, LmHt, MultiThreshold
+from toolchain.ir.train import Train
 from toolchain.ir.windows import run_windows
 from toolchain.testing import chain_from
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toolchain.errors import ConversionError, VerifyError
 from toolchain.ir.ann import Conv, Dense, MaxPool, Rearrange, Relu
 from toolchain.ir.graph import Phase
-from toolchain.ir.reference import Train, evaluate, run
+from toolchain.ir.reference import evaluate, run
 from toolchain.ir.snn import (
     IntegrateFire,
     MultiThreshold,
@@ -22,6 +22,7 @@ from toolchain.ir.snn import (
     Spiking,
     ThresholdBank,
 )
+from toolchain.ir.train import Train
 from toolchain.passes.lower_neurons import LOWERINGS, lower_neurons
 from toolchain.rewriting import Context
 from toolchain.target import TARGETS

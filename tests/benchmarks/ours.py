@@ -51,16 +51,15 @@ def engine(name: str, program: Program, x: Floats, *, trace: bool = False) -> Co
 
 
 def counting(program: Program, x: Floats) -> Contender:
-    """Return the network that the count engine runs; noted is what it chose for whole batches.
+    """Return the network that the count engine runs.
 
-    The engine keeps two networks. Of more that have turns, it would write, test and race each
-    one again before its turn, and might choose another runtime.
+    The engine keeps two networks. Of more that have turns, it would write and test each one
+    again before its turn.
     """
     from targets.twin.counting import CountingNetwork, trusted_layout
 
     inputs, network = encoded(program, x), CountingNetwork(trusted_layout(program.graph))
-    runtime = "OpenVINO" if network.is_in_openvino else "onnxruntime"
-    return Contender("count engine", len(x), lambda: network.sums(inputs), runtime)
+    return Contender("count engine", len(x), lambda: network.sums(inputs))
 
 
 def measured(program: Program, x: Floats) -> Contender:

@@ -312,7 +312,7 @@ def _(node: IntegrateFire, x: Value) -> Value:
         threshold = np.full(m.shape[1:], threshold, np.float64)
         for spikes in train:
             np.greater_equal(m, threshold, out=spikes)
-            m -= threshold * spikes
+            m -= threshold  # without a spike, too: from below, no threshold is reached again
         return train, counted(train)
 
     return Train(run_windows(node, counts_of(x), fire, axis=2))

@@ -64,6 +64,18 @@ def test_spikes_are_sorted(kind, a, neurons):
     assert is_sorted(compute(kind(**neurons), a))
 
 
+@given(real_currents, levels, st.sampled_from([0.1, 1.0, 3.7]))
+def test_a_spike_lowers_the_potential_by_the_threshold(a, levels, threshold):
+    neurons = {"name": "n", "levels": levels, "threshold": np.full((3, 1, 1), threshold)}
+
+    train = compute(IntegrateFire(**neurons), a)
+
+    m = a + IntegrateFire(**neurons).initial
+    for spikes in train.spikes:
+        np.testing.assert_array_equal(spikes, m >= threshold)
+        m = np.where(spikes, m - threshold, m)
+
+
 @given(whole_currents, whole_neurons())
 def test_binary_places_are_those_of_the_count(a, neurons):
     train = compute(RadixFire(**neurons), a)

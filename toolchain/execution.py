@@ -16,7 +16,7 @@ from toolchain.digest import digest_of
 from toolchain.engine import ENGINES, NETWORK_FILES, PopulationTrace, Program, Selection
 from toolchain.errors import InputDataError
 from toolchain.evaluation.crew import Crew, OneProcess, evaluate
-from toolchain.evaluation.outputs import Outputs
+from toolchain.evaluation.outputs import Outputs, require_place
 from toolchain.evaluation.piece_result import Tally, require_engine
 from toolchain.evaluation.ray_crew import ray_crew
 from toolchain.evaluation.shards import Shards, find_shards
@@ -213,8 +213,11 @@ def run_network_file(
     Raises:
         ImportModelError: The file cannot be read.
         InputDataError: The samples do not fit it.
+        OutputFolderError: ``output`` cannot be written.
         UnknownNameError: No file of that suffix can be run.
     """
+    if output is not None:
+        require_place(output, data)
     samples = load_samples(data, None, labelled=None)
     kind = path.suffix.removeprefix(".")
     run = NETWORK_FILES[kind]

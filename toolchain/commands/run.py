@@ -189,9 +189,11 @@ def _crew_of(arguments: argparse.Namespace) -> Workers | None:
 def _trace(arguments: argparse.Namespace) -> int:
     from toolchain import execution
     from toolchain.engine import Selection
+    from toolchain.evaluation.outputs import require_place
     from toolchain.evaluation.traces import save_traces
 
     _require_none(arguments, ("output", "workers", "cluster"), "does not go with --trace")
+    require_place(arguments.trace, arguments.input)
     selection = Selection(
         registers=arguments.registers or ("spikes",),
         populations=arguments.populations or (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,12 +40,14 @@ class Outputs:
 
         Raises:
             OutputFolderError: ``data`` is a folder, and ``target`` is none that is empty or
-                can be made.
+                can be made; or it is a file, and ``target`` is no place for another.
         """
         self._folder = target if data.is_dir() else None
         self._file, self._outputs = target, parts
         self._parts: dict[Path, dict[int, npt.NDArray[Any]]] = defaultdict(dict)
-        if self._folder is not None:
+        if self._folder is None:
+            require_place(target, data)
+        else:
             _make(self._folder)
 
     def keep(self, piece: Piece, result: PieceResult) -> None:
@@ -62,6 +65,25 @@ class Outputs:
             named = dict(zip(self._outputs or ("y",), unpack(y, shapes), strict=True))
             save_arrays(self._folder / path.name if self._folder else self._file, named)
             del self._parts[path]
+
+
+def require_place(file: Path, data: Path) -> None:
+    """Refuse a file that cannot be written, or would replace samples, before anything is run.
+
+    Raises:
+        OutputFolderError: Its folder does not exist, or it is a folder or a device itself, or
+            it is what is read or among it.
+    """
+    place, read = (Path(os.path.realpath(path)) for path in (file, data))
+    if place == read or (read.is_dir() and place.parent == read):
+        raise OutputFolderError(
+            "would be among the samples that are read", node=str(file), hint="name another file"
+        )
+    if place.exists() and not place.is_file():
+        found = "a folder" if place.is_dir() else "no file that can be replaced"
+        raise OutputFolderError(f"cannot be written: it is {found}", node=str(file))
+    if not place.parent.is_dir():
+        raise OutputFolderError("cannot be written: there is no such folder", node=str(file))
 
 
 def _make(folder: Path) -> None:

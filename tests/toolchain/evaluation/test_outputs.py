@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from toolchain.errors import OutputFolderError
-from toolchain.evaluation.outputs import Outputs
+from toolchain.evaluation.outputs import Outputs, require_place
 from toolchain.evaluation.piece_result import PieceResult, Tally
 from toolchain.evaluation.shards import find_shards
 
@@ -46,6 +46,32 @@ def test_the_folder_of_the_samples_is_left_alone(data_set):
         Outputs(data_set.folder, data_set.folder)
 
     assert error.value.problem.startswith("is not empty")
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("x_0.npz", "would be among the samples that are read"),
+        ("../shards/x_0.npz", "would be among the samples that are read"),
+        ("no/y.npz", "cannot be written: there is no such folder"),
+        (".", "cannot be written: it is a folder"),
+        ("/dev/null", "cannot be written: it is no file that can be replaced"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_run(data_set, target, problem):
+    folder = data_set.folder.rename(data_set.folder.with_name("shards"))
+
+    with pytest.raises(OutputFolderError) as error:
+        Outputs(folder / "x_0.npz", folder / target)
+
+    assert error.value.problem == problem
+
+
+def test_no_file_goes_among_shards(data_set):
+    with pytest.raises(OutputFolderError, match="among the samples"):
+        require_place(data_set.folder / "t.npz", data_set.folder)
+
+    assert require_place(data_set.folder.parent / "t.npz", data_set.folder) is None
 
 
 def test_a_place_that_cannot_be_a_folder_is_refused(data_set, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,11 +80,19 @@ def require_place(file: Path, data: Path) -> None:
         raise OutputFolderError(
             "would be among the samples that are read", node=str(file), hint="name another file"
         )
-    if place.exists() and not place.is_file():
-        found = "a folder" if place.is_dir() else "no file that can be replaced"
-        raise OutputFolderError(f"cannot be written: it is {found}", node=str(file))
-    if not place.parent.is_dir():
-        raise OutputFolderError("cannot be written: there is no such folder", node=str(file))
+    try:
+        mode = place.stat().st_mode if place.exists() else stat.S_IFREG
+        has_folder = place.parent.is_dir()
+    except OSError as error:
+        raise _unwritable(file, error.strerror or str(error)) from None
+    if not stat.S_ISREG(mode):
+        raise _unwritable(file, "it is a folder" if stat.S_ISDIR(mode) else "it is no file")
+    if not has_folder:
+        raise _unwritable(file, "there is no such folder")
+
+
+def _unwritable(file: Path, why: str) -> OutputFolderError:
+    return OutputFolderError(f"cannot be written: {why}", node=str(file))
 
 
 def _make(folder: Path) -> None:

@@ -55,7 +55,8 @@ def test_the_folder_of_the_samples_is_left_alone(data_set):
         ("../shards/x_0.npz", "would be among the samples that are read"),
         ("no/y.npz", "cannot be written: there is no such folder"),
         (".", "cannot be written: it is a folder"),
-        ("/dev/null", "cannot be written: it is no file that can be replaced"),
+        ("/dev/null", "cannot be written: it is no file"),
+        ("y" * 300, "cannot be written: File name too long"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused_before_the_run(data_set, target, problem):

@@ -59,8 +59,6 @@ class CountingNetwork:
 
     Attributes:
         layout: How it is written for onnxruntime.
-        threads: That it runs in.
-        chunk: Samples of a run.
     """
 
     def __init__(self, layout: Layout, threads: int | None = None) -> None:
@@ -71,13 +69,9 @@ class CountingNetwork:
             threads: To run in; `None` takes one for each core.
         """
         self.layout = layout
-        self.threads = threads or cores()
+        self._runner = _Runner(layout, threads or cores())
         self._networks_with_counts: dict[tuple[str, ...], _Sessions] = {}
-        self._pool = ThreadPoolExecutor(self.threads)
-        sizes = [int(np.prod(signal.shape)) for signal in self.layout.signals.values()]
-        self._sample_bytes = sum(sizes)
-        self.chunk = int(np.clip(_CHUNK_BYTES // max(sizes), _CHUNK_MIN, _CHUNK_MAX))
-        self._sums = _Fastest(self)
+        self._sums = _Fastest(self._runner)
         self._activity: _Fastest | None = None
 
     def sums(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -111,9 +105,10 @@ class CountingNetwork:
         key = tuple(node.name for node in nodes)
         if key not in self._networks_with_counts:
             write = functools.partial(network_model, self.layout, key)
-            self._networks_with_counts[key] = _Sessions(write, self.threads)
+            self._networks_with_counts[key] = _Sessions(write, self._runner.threads)
         values = [fired_value(self.layout, node) for node in nodes]
-        sums, *found = self.run(self._networks_with_counts[key], [READOUT, *values], x)
+        sessions = self._networks_with_counts[key]
+        sums, *found = self._runner.run(sessions, [READOUT, *values], x)
         counts = {
             node.name: self._limited(node, value)
             for node, value in zip(nodes, found, strict=True)
@@ -130,10 +125,32 @@ class CountingNetwork:
             censuses: The same in every call.
         """
         if self._activity is None:
-            self._activity = _Fastest(self, censuses)
+            self._activity = _Fastest(self._runner, censuses)
         sums, *found = self._activity.run(x)
         counted = zip(censuses, found, strict=True)
         return sums.astype(np.int64), {c.node: c.read(total) for c, total in counted}
+
+    def _limited(self, node: Spiking, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self.layout.is_limited_late(node):
+            np.minimum(counts, node.levels, out=counts)
+        return counts.astype(np.min_scalar_type(node.levels), copy=False)
+
+
+class _Runner:
+    """Runs chunks of samples in onnxruntime, and knows whether OpenVINO may do so.
+
+    Attributes:
+        layout: Of the network.
+        threads: To run in.
+        chunk: Samples of a run.
+    """
+
+    def __init__(self, layout: Layout, threads: int) -> None:
+        self.layout, self.threads = layout, threads
+        self._pool = ThreadPoolExecutor(threads)
+        sizes = [int(np.prod(signal.shape)) for signal in layout.signals.values()]
+        self._sample_bytes = sum(sizes)
+        self.chunk = int(np.clip(_CHUNK_BYTES // max(sizes), _CHUNK_MIN, _CHUNK_MAX))
 
     @cached_property
     def openvino_counts_right(self) -> bool:
@@ -144,11 +161,6 @@ class CountingNetwork:
         if failed:
             _warn("OpenVINO", failed, "onnxruntime takes its place")
         return not failed
-
-    def _limited(self, node: Spiking, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if self.layout.is_limited_late(node):
-            np.minimum(counts, node.levels, out=counts)
-        return counts.astype(np.min_scalar_type(node.levels), copy=False)
 
     def run(
         self, sessions: _Sessions, outputs: Sequence[str], x: npt.NDArray[Any]
@@ -173,15 +185,15 @@ class CountingNetwork:
 class _Fastest:
     """Sums, and sums of censuses; whole batches are OpenVINO's where it is clearly faster."""
 
-    def __init__(self, network: CountingNetwork, censuses: Sequence[Census] = ()) -> None:
-        self._network, self._censuses, layout = network, censuses, network.layout
+    def __init__(self, runner: _Runner, censuses: Sequence[Census] = ()) -> None:
+        self._runner, self._censuses, layout = runner, censuses, runner.layout
         self._values = [READOUT, *(census_value(layout, census) for census in censuses)]
         self._sessions = self._new_sessions()
-        self.batch = min(network.chunk, _OPENVINO_MAX)
+        self.batch = min(runner.chunk, _OPENVINO_MAX)
 
     def _new_sessions(self) -> _Sessions:
-        write = functools.partial(network_model, self._network.layout, (), self._censuses)
-        return _Sessions(write, self._network.threads)
+        write = functools.partial(network_model, self._runner.layout, (), self._censuses)
+        return _Sessions(write, self._runner.threads)
 
     def run(self, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return sums and censuses for all samples."""
@@ -196,15 +208,15 @@ class _Fastest:
 
     def in_onnxruntime(self, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return the same from onnxruntime."""
-        return self._network.run(self._sessions, self._values, x)
+        return self._runner.run(self._sessions, self._values, x)
 
     @cached_property
     def openvino(self) -> OpenVinoNetwork | None:
         """The network in OpenVINO if that is right there, and faster by far enough."""
         is_short = all(census.is_short for census in self._censuses)
-        if not is_short or not self._network.openvino_counts_right:
+        if not is_short or not self._runner.openvino_counts_right:
             return None
-        layout, threads = self._network.layout, self._network.threads
+        layout, threads = self._runner.layout, self._runner.threads
         samples = np.zeros((threads * self.batch, *entry_signal(layout).shape), np.int64)
         without = _seconds(self.in_onnxruntime, samples)
         self._sessions = self._new_sessions()  # both would take as much memory again

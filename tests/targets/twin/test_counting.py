@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from random import Random
 
 import numpy as np
@@ -34,6 +36,26 @@ def test_pieces_are_put_together_in_order(branches, monkeypatch, samples, shared
     assert list(counts) == [node.name for node in graph.of_type(Spiking)]
     for name, found in counts.items():
         np.testing.assert_array_equal(found, wanted[name])
+
+
+@pytest.fixture
+def without_collector():
+    """Leave freeing to counts of references."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_network_that_is_dropped_is_freed_at_once(branches, without_collector):
+    graph = branches(Random(SEED))
+    network = CountingNetwork(lay_out(graph), threads=2)
+    network.sums_and_counts(extreme_inputs(graph, Random(SEED), 50), [])
+    network.sums(extreme_inputs(graph, Random(SEED), 50))
+    dropped = weakref.ref(network)
+
+    del network
+
+    assert dropped() is None
 
 
 def test_what_fails_in_bytes_is_written_as_sums(branches, monkeypatch):

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
 
 from targets.formats.twin import emit_twin
 from toolchain.engine import Program
@@ -59,6 +60,8 @@ def test_a_bundled_model_gets_a_twin_of_its_own_names_types_and_answers(tmp_path
     wanted = run(program.graph, x)
     np.testing.assert_array_equal(answers(path, x), wanted.astype(np.float32))
     np.testing.assert_array_equal(answers(path, x[:1]), wanted[:1].astype(np.float32))
+    (plain,) = ReferenceEvaluator(str(path)).run(None, {source.get_inputs()[0].name: x[:1]})
+    np.testing.assert_array_equal(plain, wanted[:1].astype(np.float32))
 
 
 @given(st.randoms(use_true_random=False))

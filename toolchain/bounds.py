@@ -21,7 +21,7 @@ Values: TypeAlias = npt.NDArray[Any]
 Sums: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Largest negative (as a magnitude) and largest positive sum of each channel, ``(C,)`` each."""
 
-_BLOCK_VALUES = 1 << 21
+_BLOCK_VALUES = 1 << 20
 
 
 def input_range(graph: Graph, layer: Layer) -> tuple[int, int]:

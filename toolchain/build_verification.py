@@ -36,7 +36,8 @@ from toolchain.ir.graph import Graph
 from toolchain.ir.mapped import Circuit
 from toolchain.ir.verify import verify_phase
 from toolchain.mapping import MAPPINGS
-from toolchain.pipeline import OPTIONS_FILE, Options, compile_stages
+from toolchain.options import OPTIONS_FILE, Options
+from toolchain.pipeline import compile_stages
 from toolchain.report import Rung
 from toolchain.schedule import AUTO, scheduled
 from toolchain.target import FORMATS, TARGETS
@@ -45,7 +46,7 @@ from toolchain.verification.comparison import first_spike
 from toolchain.verification.content import first_file_difference
 from toolchain.verification.ladder import Route, climb
 from toolchain.verification.rungs import APPROXIMATED, RUNGS
-from toolchain.verification.stages import Stages
+from toolchain.verification.stages import AnalogueStages, Stages
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -251,15 +252,13 @@ class _Build:
         if not any(route.has(rung) for rung in _OF_THE_MODEL):
             return route
         try:
-            stages = self._compiled_again()
+            before, stages = self._compiled_again()
         except CompileError as error:
             model = str(self.options.model)
             why = f"the model {model!r} cannot be compiled again: {error.problem}; --model says"
             why += " where it is"
             return dataclasses.replace(route, absent=dict.fromkeys(_OF_THE_MODEL, why))
-        analogue = climb_analogue(
-            stages.model, stages.analogue, samples, progress, wanted=wanted, tolerance=tolerance
-        )
+        analogue = climb_analogue(before, samples, progress, wanted=wanted, tolerance=tolerance)
         return self._with_model(dataclasses.replace(route, analogue=analogue), stages, made)
 
     def _holds(self, artifact: str) -> bool:
@@ -267,7 +266,7 @@ class _Build:
         formats = self.options.formats or self.target.formats
         return artifact in formats and artifact not in self.refused
 
-    def _compiled_again(self) -> Stages:
+    def _compiled_again(self) -> tuple[AnalogueStages, Stages]:
         model = self.options.model
         if read_model(model, self.options.limits).sha256 != self.sha256:
             raise InputDataError(f"{str(model)!r} is not the model that was compiled")
@@ -281,13 +280,12 @@ class _Build:
         """
         save_archive(stages.program.graph, made / GRAPH_FILE)
         where = first_file_difference(self.folder / GRAPH_FILE, made / GRAPH_FILE)
-        graphs = stages.analogue
         if where is None:
-            graphs |= {"converted": stages.converted, "lowered": stages.lowered}
+            graphs = {"converted": stages.converted, "lowered": stages.lowered}
             return dataclasses.replace(route, graphs=graphs)
         why = f"compiled again, the model gives another graph than {GRAPH_FILE}: {where}"
         absent = dict.fromkeys(("converted", "lowered"), why)
-        return dataclasses.replace(route, graphs=graphs, absent=absent)
+        return dataclasses.replace(route, absent=absent)
 
     def climbed(self, route: Route, samples: Samples, progress: Progress) -> tuple[Rung, ...]:
         """Climb the ladder; return the rungs with all that is known of where they differ.

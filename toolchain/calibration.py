@@ -12,7 +12,6 @@ import numpy.typing as npt
 import onnxruntime
 
 from toolchain.errors import ConversionError
-from toolchain.heap import trim_heap
 from toolchain.ir.ann import Relu
 from toolchain.ir.graph import Graph
 from toolchain.ir.reference import encode
@@ -21,7 +20,7 @@ from toolchain.onnx_export import export_onnx
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _VALUES_PER_CHANNEL = 8192
-_VALUES_BYTES = 32 * 2**20
+_VALUES_BYTES = 16 * 2**20
 """Of the chosen values of all channels; from many channels fewer are chosen."""
 
 _VALUES_LEAST = 1024
@@ -123,7 +122,6 @@ def calibrate(graph: Graph, x: npt.NDArray[np.generic]) -> Calibration:
                 node=graph[name].origin[0] if graph[name].origin else name,
                 hint="calibrate on real samples, in the units that the model expects",
             )
-    trim_heap()
     return Calibration(x, activations)
 
 

@@ -95,9 +95,10 @@ def _understood(words: list[str]) -> tuple[argparse.Namespace, _Work]:
 
 def _compile(arguments: argparse.Namespace) -> int:
     from toolchain.build_folder import default_folder
+    from toolchain.options import Options
     from toolchain.partial.compilation import compile_partial
     from toolchain.partial.summary import summary_of
-    from toolchain.pipeline import Options, compile_model
+    from toolchain.pipeline import compile_model
     from toolchain.report import as_json
 
     arguments.output = arguments.output or default_folder(arguments.model, arguments.target)

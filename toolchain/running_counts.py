@@ -22,8 +22,8 @@ from toolchain.ir.node import Node
 Layer: TypeAlias = Dense | Conv
 Values: TypeAlias = npt.NDArray[Any]
 
-_BLOCK_VALUES = 1 << 21
-_KEPT_BYTES = 16 * 2**20
+_BLOCK_VALUES = 1 << 20
+_KEPT_BYTES = 8 * 2**20
 """Sums of all samples are computed once if they take no more; else whenever they are wanted."""
 
 

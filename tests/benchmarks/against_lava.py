@@ -79,7 +79,8 @@ def compiled(arguments: argparse.Namespace, lowering: str, folder: Path) -> tupl
     from toolchain.ir.archive import load_archive
     from toolchain.ir.graph import Graph
     from toolchain.ir.mapped import Circuit
-    from toolchain.pipeline import Options, compile_model
+    from toolchain.options import Options
+    from toolchain.pipeline import compile_model
 
     options = Options(
         model=arguments.model,

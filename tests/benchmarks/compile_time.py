@@ -135,7 +135,8 @@ def compile_once(arguments: argparse.Namespace) -> dict[str, Any]:
     began = time.perf_counter()
     if arguments.without_lava:
         sys.modules["lava"] = None  # type: ignore[assignment]
-    from toolchain.pipeline import Options, compile_model
+    from toolchain.options import Options
+    from toolchain.pipeline import compile_model
 
     model = Path(arguments.models[0])
     watch = Watch(began, is_profiling=bool(arguments.profile))

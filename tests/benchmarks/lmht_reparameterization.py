@@ -34,7 +34,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from toolchain.pipeline import Options, compile_model
+from toolchain.options import Options
+from toolchain.pipeline import compile_model
 from toolchain.training.checkpoint import load_checkpoint
 from toolchain.training.datasets import Dataset, load_dataset
 from toolchain.training.export import export_network

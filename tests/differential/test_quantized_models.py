@@ -17,7 +17,8 @@ from toolchain.ir.counts import sweep
 from toolchain.ir.reference import evaluate
 from toolchain.ir.snn import Spiking
 from toolchain.ir.staircase import Staircase
-from toolchain.pipeline import Options, compile_stages
+from toolchain.options import Options
+from toolchain.pipeline import compile_stages
 from toolchain.target import FORMATS
 from toolchain.verification.analogue import climb_analogue
 from toolchain.verification.ladder import climb, route_of
@@ -77,14 +78,14 @@ def quantize(source, target, x, **options):
 def compiled(path, x, lowering):
     """Return the stages of a model and the rungs that it climbs with samples."""
     np.savez(path.with_name("calibration.npz"), x=x)
-    stages = compile_stages(Options(model=path, lowering=lowering))
-    return stages, climbed(stages, x)
+    before, stages = compile_stages(Options(model=path, lowering=lowering))
+    return before, stages, climbed(before, stages, x)
 
 
-def climbed(stages, x, *artifacts):
+def climbed(before, stages, x, *artifacts):
     """Return the rungs that stages climb with samples."""
     samples = Samples(x, None)
-    route = route_of(stages, climb_analogue(stages.model, stages.analogue, samples), artifacts)
+    route = route_of(stages, climb_analogue(before, samples), artifacts)
     return climb(route, samples, lambda *_: None).rungs
 
 
@@ -94,9 +95,9 @@ def promises(rungs):
     return {rung.rung: rung.promise for rung in rungs}
 
 
-def levels_off(stages, x):
+def levels_off(before, stages, x):
     """Return by how many levels each count differs from the quantizer it stands for."""
-    wanted = evaluate(stages.prepared, x)
+    wanted = evaluate(before.prepared, x)
     return np.concatenate(
         [
             np.abs(counts - wanted[node.name]).ravel()
@@ -126,11 +127,11 @@ def test_the_bundled_network_answers_as_its_quantized_export(tmp_path, form, kin
         per_channel=per_channel,
     )
 
-    stages, rungs = compiled(path, x, "radix")
+    before, stages, rungs = compiled(path, x, "radix")
 
     assert promises(rungs)["quantized"] == "within a level"
     assert all(rung.agreement == 1 for rung in rungs)
-    off = levels_off(stages, x)
+    off = levels_off(before, stages, x)
     assert off.max() <= 1
     assert (off > 0).mean() <= 0.001
 
@@ -151,13 +152,13 @@ def test_every_neuron_keeps_its_level_in_networks_of_all_kinds(tmp_path, name, f
         per_channel=form == "QDQ",
     )
 
-    stages, rungs = compiled(path, x, "radix")
+    before, stages, rungs = compiled(path, x, "radix")
 
     found = promises(rungs)
     assert found["imported"] == "within 0.0001, ties apart"
     assert found["converted"] == "exact, ties apart"
     assert found["quantized"] == "within a level"
-    assert stages.prepared.of_type(Staircase)
+    assert before.prepared.of_type(Staircase)
 
 
 def test_the_twin_rounds_what_the_host_rounds(tmp_path):
@@ -165,13 +166,13 @@ def test_the_twin_rounds_what_the_host_rounds(tmp_path):
     onnx.save(text_model(NETWORKS["a residual"], **weights), tmp_path / "float.onnx")
     path, x = tmp_path / "net.onnx", RANDOM.normal(size=(8, 2, 8, 8)).astype(np.float32)
     quantize(tmp_path / "float.onnx", path, x)
-    stages, _ = compiled(path, x, "radix")
+    before, stages, _ = compiled(path, x, "radix")
     program = Program(stages.program.graph, stages.program.circuit, tmp_path)
     stages = dataclasses.replace(stages, program=program)
 
     FORMATS["twin"](stages.program, tmp_path)
 
-    rungs = climbed(stages, x, "twin")
+    rungs = climbed(before, stages, x, "twin")
     assert promises(rungs)["twin"] == "exact"
     assert [step.function for step in stages.program.graph.output.tail] == ["round", "affine"]
 
@@ -203,7 +204,7 @@ def test_scales_that_are_powers_of_two_make_it_exact(tmp_path):
     quantize(CNN / "model.onnx", path, calibration, per_channel=True)
     onnx.save(with_powers_of_two(onnx.load(path)), path)
 
-    stages, rungs = compiled(path, x, "radix")
+    _, stages, rungs = compiled(path, x, "radix")
 
     found = promises(rungs)
     assert found["converted"] == "exact, ties apart"
@@ -242,7 +243,7 @@ def test_activations_of_few_bits_are_exact_in_every_lowering(tmp_path, lowering,
     onnx.save(text_model(text, **constants), path)
     x = RANDOM.integers(-3, 4, (40, 8)).astype(np.float32) / 2
 
-    stages, rungs = compiled(path, x, lowering)
+    _, stages, rungs = compiled(path, x, lowering)
 
     assert promises(rungs)["quantized"] == "exact"
     (neurons,) = stages.program.graph.of_type(Spiking)

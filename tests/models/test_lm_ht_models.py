@@ -10,7 +10,8 @@ import pytest
 from toolchain.frontend import import_model
 from toolchain.ir.snn import LmHt
 from toolchain.ir.verify import accounted
-from toolchain.pipeline import Options, compile_model
+from toolchain.options import Options
+from toolchain.pipeline import compile_model
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = sorted(folder.name for folder in MODELS.glob("lmht_*"))

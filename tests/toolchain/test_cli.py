@@ -17,7 +17,7 @@ from toolchain.engine import ENGINES
 from toolchain.errors import ConversionError, UnknownNameError
 from toolchain.evaluation.piece_result import PopulationTally, Tally
 from toolchain.mapping import MAPPINGS
-from toolchain.pipeline import Options
+from toolchain.options import Options
 from toolchain.report import Report, Rung
 from toolchain.target import FORMATS, TARGETS
 

@@ -8,7 +8,8 @@ from toolchain.errors import ImportModelError, TimeLimitError
 from toolchain.frontend import import_model
 from toolchain.frontend.testing import import_proto, small_integers, text_model
 from toolchain.limits import Deadline, Limits
-from toolchain.pipeline import Options, compile_model
+from toolchain.options import Options
+from toolchain.pipeline import compile_model
 
 NET = "net (float[N, 4] x) => (float[N, 3] y) { a = MatMul (x, w)  b = Relu (a)  y = Relu (b) }"
 

@@ -18,10 +18,11 @@ from toolchain.ir.node import Array
 from toolchain.ir.reference import run
 from toolchain.ir.smooth import Smooth
 from toolchain.limits import Limits
+from toolchain.options import Options
 from toolchain.partial.compilation import compile_partial
 from toolchain.partial.findings import PartialReport
 from toolchain.passes.approximate_smooth import NAME as APPROXIMATE
-from toolchain.pipeline import Options, compile_model
+from toolchain.pipeline import compile_model
 from toolchain.report import Report
 from toolchain.rewriting import Context, run_phase
 from toolchain.schedule import AUTO, SCHEDULES

@@ -16,9 +16,9 @@ from toolchain.errors import CompileError
 from toolchain.fuzzing.networks import quantized
 from toolchain.fuzzing.unusual_networks import hosted, several_ends, smooth_perceptron
 from toolchain.fuzzing.writer import Writer
+from toolchain.options import Options
 from toolchain.partial.compilation import compile_partial
 from toolchain.partial.findings import PartialReport
-from toolchain.pipeline import Options
 
 _KINDS: Sequence[tuple[Callable[[Writer], onnx.ModelProto], str, bool]] = (
     (several_ends, "temporal", False),

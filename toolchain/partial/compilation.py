@@ -22,6 +22,7 @@ from toolchain.data import Samples, load_samples
 from toolchain.errors import CompileError
 from toolchain.ir.clipping import describe_clipping
 from toolchain.limits import Deadline
+from toolchain.options import OPTIONS_FILE, Options
 from toolchain.partial.boundary_samples import save_boundaries
 from toolchain.partial.chain import Chain, ChipRun, HostRun
 from toolchain.partial.findings import (
@@ -40,8 +41,9 @@ from toolchain.partial.manifest import (
 )
 from toolchain.partial.planning import Plan, Segment, plan_model
 from toolchain.partial.traffic import crossings_of
-from toolchain.pipeline import OPTIONS_FILE, Dump, Options, Progress, compile_model
+from toolchain.pipeline import compile_model
 from toolchain.report import Report, as_json
+from toolchain.staging import Dump, Progress
 
 WITHOUT_EFFECT = "--partial changes nothing: every node of the model compiles"
 """Warning where the ordinary compilation does it all."""

@@ -19,6 +19,7 @@ from toolchain.frontend import ImportedModel
 from toolchain.heap import trim_heap
 from toolchain.ir.graph import Graph
 from toolchain.ir.snn import LmHt
+from toolchain.ir.staircase import counts_steps
 from toolchain.metrics import heads_of
 from toolchain.verification.chunks import chunks
 from toolchain.verification.quantizers import quantizers
@@ -26,6 +27,7 @@ from toolchain.verification.rung_tally import RungTally
 from toolchain.verification.rungs import APPROXIMATED, IMPORTED, SOURCE, is_climbed, rungs_with
 from toolchain.verification.source import spike_source
 from toolchain.verification.stage_run import run_stage
+from toolchain.verification.stages import AnalogueStages
 from toolchain.verification.ties import TieTally, force
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -46,16 +48,18 @@ class Analogue:
         tallies: Of its rungs, from the source down, by name.
         source: Outputs of the source model, ``(samples, *shape)``; `None` if it was not run.
         y: Outputs of the last of its stages, likewise.
+        steps: The imported network if it counts the steps of a quantized model, as the spiking
+            one does; else `None`.
     """
 
     tallies: Mapping[str, RungTally] = field(default_factory=dict)
     source: Floats | None = None
     y: Floats | None = None
+    steps: Graph | None = None
 
 
 def climb_analogue(
-    model: ImportedModel,
-    graphs: Mapping[str, Graph],
+    stages: AnalogueStages,
     samples: Samples,
     progress: Progress = lambda *_: None,
     *,
@@ -65,8 +69,7 @@ def climb_analogue(
     """Run the samples through the source model and the analogue stages.
 
     Args:
-        model: The source.
-        graphs: Of the rungs ``imported`` and perhaps ``approximated``, by name.
+        stages: With the source.
         samples: With or without labels.
         progress: Told what is run, the samples done and the samples in all.
         wanted: Names of the rungs to run; `None` for all.
@@ -77,13 +80,13 @@ def climb_analogue(
         ImportModelError: onnxruntime cannot run the source.
         InputDataError: Labels do not fit the outputs; it names the file.
     """
-    rungs = rungs_with(graphs)
-    if not any(is_climbed(rung, rungs, wanted) for rung in (SOURCE, *graphs)):
+    rungs = rungs_with(stages.graphs)
+    if not any(is_climbed(rung, rungs, wanted) for rung in (SOURCE, *stages.graphs)):
         return Analogue()
-    climb = _Climb(model, graphs, tolerance)
+    climb = _Climb(stages.model, stages.graphs, tolerance)
     progress("source", 0, len(samples))
     with file_named(samples):
-        for start, chunk in chunks(graphs[IMPORTED], samples):
+        for start, chunk in chunks(stages.prepared, samples):
             climb.add(start, chunk)
             progress("source", start + len(chunk), len(samples))
     found = climb.analogue()
@@ -135,4 +138,10 @@ class _Climb:
 
     def analogue(self) -> Analogue:
         """Return what was found."""
-        return Analogue(self.tallies, np.concatenate(self.source), np.concatenate(self.y))
+        imported = self.graphs[IMPORTED]
+        return Analogue(
+            self.tallies,
+            np.concatenate(self.source),
+            np.concatenate(self.y),
+            imported if counts_steps(imported) else None,
+        )

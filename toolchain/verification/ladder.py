@@ -22,7 +22,6 @@ from toolchain.engine import ENGINES, Engine, Execution, Program
 from toolchain.errors import CompileError
 from toolchain.ir.ends import decode_sums, encode_samples
 from toolchain.ir.graph import Graph
-from toolchain.ir.staircase import counts_steps
 from toolchain.metrics import heads_of
 from toolchain.report import Rung
 from toolchain.verification.analogue import IMPORT_TOLERANCE, Analogue
@@ -75,8 +74,7 @@ class Route:
     Attributes:
         program: Quantized and mapped, with its artifacts.
         analogue: What has been climbed of it; `None` if the source model is not at hand.
-        graphs: Of the rungs ``imported``, ``approximated``, ``converted`` and ``lowered`` those
-            at hand, by name.
+        graphs: Of the rungs ``converted`` and ``lowered``, if they are at hand, by name.
         artifacts: Formats that were written, each a rung if an engine runs it.
         absent: Why rungs cannot be run, by name.
         wanted: Names of the rungs to run; `None` for all.
@@ -92,7 +90,7 @@ class Route:
     @property
     def rungs(self) -> tuple[str, ...]:
         """Rungs of the network, from the source down; engines come after them."""
-        return rungs_with(self.graphs)
+        return rungs_with(self.analogue.tallies)
 
     def has(self, rung: str) -> bool:
         """Tell whether a rung is climbed, for itself or for the one below."""
@@ -128,18 +126,14 @@ def route_of(
 
     Args:
         stages: The network at each of them.
-        analogue: What has been climbed of them.
+        analogue: What has been climbed before them.
         artifacts: Formats that were written.
         refused: Why formats that the target would have were not written, by name.
     """
     return Route(
         program=stages.program,
         analogue=analogue,
-        graphs={
-            **stages.analogue,
-            "converted": stages.converted,
-            "lowered": stages.lowered,
-        },
+        graphs={"converted": stages.converted, "lowered": stages.lowered},
         artifacts=artifacts,
         absent={name: f"not written: {why}" for name, why in refused.items()},
     )
@@ -181,8 +175,8 @@ class _Ladder:
 
     def _tally(self, rung: str) -> RungTally:
         promise, tolerance = _PROMISES.get(rung, "exact"), None
-        prepared, lowered = (self.route.graphs.get(stage) for stage in (IMPORTED, "lowered"))
-        if rung == "converted" and prepared is not None and counts_steps(prepared):
+        lowered = self.route.graphs.get("lowered")
+        if rung == "converted" and self.route.analogue.steps is not None:
             promise, tolerance = _TIES_APART, EXACT_TOLERANCE
         if rung == "quantized" and lowered is not None:
             error = level_error(lowered, self.program.graph)
@@ -200,8 +194,8 @@ class _Ladder:
             for y in (self.route.analogue.source, self.route.analogue.y)
         )
         above_counts: Counts = {}
-        if above is not None and self.tallies["converted"].promise == _TIES_APART:
-            imported = run_stage(self.route.graphs[IMPORTED], chunk.x)
+        if self.route.analogue.steps is not None:
+            imported = run_stage(self.route.analogue.steps, chunk.x)
             above, above_counts = imported.y, imported.counts
         graphs, stage = {**self.route.graphs, "quantized": self.program.graph}, None
         for rung in ("converted", "lowered", "quantized"):

@@ -14,11 +14,11 @@ from toolchain.engine import ENGINES
 from toolchain.errors import ConversionError, InputDataError
 from toolchain.execution import load_program, run_build
 from toolchain.frontend.testing import text_model
+from toolchain.options import Options
 from toolchain.partial.compilation import WITHOUT_EFFECT, compile_partial
 from toolchain.partial.findings import PartialReport
 from toolchain.partial.manifest import read_manifest
 from toolchain.partial.running import run_partial
-from toolchain.pipeline import Options
 from toolchain.report import Report
 
 

@@ -14,6 +14,7 @@ from toolchain.errors import InputDataError, UnsupportedOpError
 from toolchain.frontend.testing import text_model
 from toolchain.ir.packing import pack
 from toolchain.metrics import Head
+from toolchain.options import Options
 from toolchain.partial.chain import Chain, Source, packed
 from toolchain.partial.compilation import compile_partial
 from toolchain.partial.ladder import Ladder, climb
@@ -21,7 +22,6 @@ from toolchain.partial.manifest import read_manifest, write_manifest
 from toolchain.partial.planning import plan_model
 from toolchain.partial.running import run_partial
 from toolchain.partial.verifying import verify_partial
-from toolchain.pipeline import Options
 
 HEADED = """
 net (float[N, 2, 8, 8] x) => (float[N, 3] classes, float[N, 4] place) {

@@ -17,7 +17,8 @@ from toolchain.frontend.testing import (  # noqa: E402
     text_model,
 )
 from toolchain.ir.reference import run  # noqa: E402
-from toolchain.pipeline import Options, compile_model  # noqa: E402
+from toolchain.options import Options  # noqa: E402
+from toolchain.pipeline import compile_model  # noqa: E402
 from toolchain.training.architecture import build, describe  # noqa: E402
 from toolchain.training.export import export_network, network_model  # noqa: E402
 from toolchain.training.from_onnx import network_from_onnx, with_staircases  # noqa: E402

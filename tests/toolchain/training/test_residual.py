@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from toolchain.pipeline import Options, compile_model  # noqa: E402
+from toolchain.options import Options  # noqa: E402
+from toolchain.pipeline import compile_model  # noqa: E402
 from toolchain.training.export import export_network  # noqa: E402
 from toolchain.training.networks import build_network  # noqa: E402
 from toolchain.training.neuron import MultiThreshold  # noqa: E402

@@ -27,6 +27,7 @@ from toolchain.verification.kept_counts import (
 from toolchain.verification.ladder import Program, Route, climb
 from toolchain.verification.quantizers import quantizers
 from toolchain.verification.source import spike_source
+from toolchain.verification.stages import AnalogueStages
 from toolchain.verification.ties import force
 
 RANDOM = np.random.default_rng(0)
@@ -73,7 +74,7 @@ def rungs(model, stages, **graphs):
     quantized: Graph = known.pop("quantized")
     program = Program(quantized, MAPPINGS["radix"](quantized, TARGET), None)
     samples = Samples(X, None)
-    analogue = climb_analogue(model, {"imported": known["imported"]}, samples)
+    analogue = climb_analogue(AnalogueStages(model, known.pop("imported")), samples)
     route = Route(program=program, analogue=analogue, graphs=known)
     found = climb(route, samples, lambda *_: None)
     return {rung.rung: rung for rung in found.rungs}

@@ -88,11 +88,14 @@ def test_lists_of_what_cannot_be_in_the_folder_are_refused(place, index, value):
     assert error.value.node == str(folder / name)
 
 
-@pytest.mark.parametrize("content", [b"no model", b""])
-def test_a_twin_that_onnxruntime_cannot_run_is_named(place, content):
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"no model", "cannot be run: "), (b"", "has no metadata of a twin")],
+)
+def test_a_twin_that_cannot_be_run_is_named(place, content, problem):
     folder, data = place(ORDINARY, "twin.onnx", content)
 
-    with pytest.raises(InputDataError, match="cannot be run: ") as error:
+    with pytest.raises(InputDataError, match=problem) as error:
         run_build(folder, data, engine="twin")
 
     assert error.value.node == str(folder / "twin.onnx")

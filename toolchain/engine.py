@@ -169,6 +169,7 @@ class Engine:
         trace: Traces chosen populations for encoded samples; `None` if it cannot.
         measure: Runs samples and counts spikes and synaptic operations, which ``run`` leaves
             out to be faster; `None` where ``run`` counts what it can.
+        forget: Frees what it keeps for more samples of the networks that it ran last.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Engine:
     samples_max: int | None = None
     trace: Trace | None = None
     measure: Run | None = None
+    forget: Callable[[], None] = lambda: None
 
 
 RunNetworkFile: TypeAlias = Callable[[Path, npt.NDArray[Any]], npt.NDArray[Any]]

@@ -84,6 +84,12 @@ def _measuring(program: Program) -> Measuring | None:
     return measuring
 
 
+def _forget() -> None:
+    _measuring.cache_clear()
+    _network.cache_clear()
+    trim_heap()
+
+
 def _plain(graph: Graph, inputs: Ints) -> Execution:
     """Run samples in the plain way, in float64."""
     values: dict[str, Floats] = {**encoded_inputs(graph, inputs.astype(np.float64))}
@@ -96,4 +102,4 @@ def _plain(graph: Graph, inputs: Ints) -> Execution:
     )
 
 
-ENGINES.register("count")(Engine("count", _run, measure=_measure))
+ENGINES.register("count")(Engine("count", _run, measure=_measure, forget=_forget))

@@ -152,7 +152,7 @@ def test_every_neuron_keeps_its_level_in_networks_of_all_kinds(tmp_path, name, f
         per_channel=form == "QDQ",
     )
 
-    before, stages, rungs = compiled(path, x, "radix")
+    before, _, rungs = compiled(path, x, "radix")
 
     found = promises(rungs)
     assert found["imported"] == "within 0.0001, ties apart"

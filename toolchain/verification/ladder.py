@@ -155,6 +155,7 @@ def climb(route: Route, samples: Samples, progress: Progress) -> Climb:
             for start, chunk in chunks(route.program.graph, samples):
                 ladder.add(start, chunk)
                 progress("verify", start + len(chunk.x), len(samples.x))
+            ENGINES["count"].forget()
         for done, engine in enumerate(engines):
             if route.has(engine.name):
                 progress(engine.name, done, len(engines))

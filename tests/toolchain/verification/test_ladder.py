@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -95,3 +97,14 @@ def test_a_difference_is_found_in_whichever_part_it_is(climbed, sample):
 
     assert rung.status == "broken"
     assert f"population 'p', neuron (2,), sample {sample}:" in rung.first_difference
+
+
+def test_nothing_is_kept_of_a_network_that_has_been_climbed(program, samples):
+    alone = Program(program.graph.swap(), program.circuit)
+    graph = weakref.ref(alone.graph)
+    ladder.climb(ladder.Route(program=alone), samples, lambda *_: None)
+
+    del alone
+    gc.collect()
+
+    assert graph() is None

@@ -25,7 +25,7 @@ from toolchain.ir.snn import Spiking
 from toolchain.ir.windows import run_windows
 
 Values: TypeAlias = npt.NDArray[Any]
-Run: TypeAlias = Callable[..., Values]
+Run: TypeAlias = Callable[..., Any]
 
 _BLOCK_VALUES = 1 << 17
 
@@ -38,7 +38,7 @@ def sweep(
     """Run a graph node by node, keeping only what is still to be read.
 
     Args:
-        graph: Converted or later.
+        graph: Converted or later, or what else ``run`` takes.
         x: ``(batch, *source_shape)``, in the units of the model's input.
         run: Gives the output of a node for its inputs; `None` for `count`.
 

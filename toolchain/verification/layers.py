@@ -15,7 +15,7 @@ from toolchain.engine import Program
 from toolchain.ir.counts import count, sweep
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
-from toolchain.ir.reference import Value, Windows, counts_of, evaluate
+from toolchain.ir.reference import Value, Windows, counts_of, output_of
 from toolchain.ir.snn import Spiking
 from toolchain.report import LayerReport
 from toolchain.verification.chunks import chunks
@@ -45,7 +45,11 @@ def _add(
     tallies: Mapping[str, _Tally], prepared: Graph, graph: Graph, x: npt.NDArray[Any]
 ) -> None:
     """Compare populations on some samples."""
-    values = evaluate(prepared, x)
+    activations = {
+        node.name: _activation(value, tallies[node.name].node)
+        for node, _, value in sweep(prepared, x, output_of)
+        if node.name in tallies
+    }
     alone: dict[str, Floats] = {}
 
     def ideal(node: Node, *inputs: Floats) -> Floats:
@@ -54,7 +58,7 @@ def _add(
         if not isinstance(node, Spiking):
             return value
         alone[node.name] = value
-        return _activation(values[node.name], node) / node.unit
+        return activations.pop(node.name) / node.unit
 
     for (node, _, counts), (_, _, wanted) in zip(
         sweep(graph, x), sweep(graph, x, ideal), strict=True

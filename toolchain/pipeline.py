@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -133,10 +132,8 @@ class _Compilation:
 
         Only a format that was not asked for by name may be refused.
         """
-        things = (program.graph, program.circuit)
-        paths = (folder / GRAPH_FILE, folder / CIRCUIT_FILE)
-        with ThreadPoolExecutor() as pool:  # most of it is compression, which runs side by side
-            list(pool.map(save_archive, things, paths))
+        save_archive(program.graph, folder / GRAPH_FILE)
+        save_archive(program.circuit, folder / CIRCUIT_FILE)
         refused = {}
         for name in self.formats:
             self.staging.progress(f"write {name}", 0, 1)

@@ -50,7 +50,7 @@ def correct_means(graph: Graph, calibration: Calibration, change: Change) -> Gra
         wanted = known.mean / np.broadcast_to(node.unit.ravel(), known.mean.shape)
         layer = _correct(layers, node, sums, wanted, change)
         corrected[layer.name] = layer
-        counts.send(node, _counts(node, sums, _difference(layer, layers[0])))
+        counts.send(node, sums.sent(_firing(node, _difference(layer, layers[0]))))
     changed = [node for name, node in corrected.items() if node is not graph[name]]
     return graph.swap(*changed) if changed else graph
 
@@ -67,20 +67,17 @@ def _correct(
         wanted: Mean counts.
         change: Changes a bias.
     """
-    found = _channel_mean(_counts(neurons, sums))
+    found = sums.mean_sent(_firing(neurons))
     changed = change(layers, neurons, wanted - found)
-    reached = _channel_mean(_counts(neurons, sums, _difference(changed, layers[0])))
+    reached = sums.mean_sent(_firing(neurons, _difference(changed, layers[0])))
     closer = np.abs(wanted - reached) < np.abs(wanted - found)
     return change(layers, neurons, np.where(closer, wanted - found, 0.0))
 
 
-def _counts(neurons: Spiking, sums: BlockSums, more: Floats | None = None) -> Values:
-    return sums.sent(functools.partial(fired, neurons, more=more))
+def _firing(neurons: Spiking, more: Floats | None = None) -> Callable[[Values], Values]:
+    """Return what gives counts for sums that have so much more added to them."""
+    return functools.partial(fired, neurons, more=more)
 
 
 def _difference(changed: Layer, layer: Layer) -> Floats:
     return np.asarray(changed.bias, np.float64) - np.asarray(layer.bias, np.float64)
-
-
-def _channel_mean(counts: Values) -> Floats:
-    return np.asarray(counts.mean(axis=(0, *range(2, counts.ndim)), dtype=np.float64))

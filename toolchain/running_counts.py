@@ -8,7 +8,7 @@ samples at a time, so that many samples need little memory.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -114,11 +114,21 @@ class BlockSums:
         Args:
             run: Gives their counts for sums ``(block, *shape)``.
         """
+        return joined(map(run, self._all()), self._samples)
+
+    def mean_sent(self, run: Callable[[Values], Values]) -> npt.NDArray[np.float64]:
+        """Return the mean of what neurons send, by channel, ``(C,)``; see `sent`."""
+        total, number = 0.0, 0
+        for counts in map(run, self._all()):
+            total = total + counts.sum(axis=(0, *range(2, counts.ndim)), dtype=np.float64)
+            number += counts[:, 0].size
+        return np.asarray(total) / number
+
+    def _all(self) -> Iterable[Values]:
+        """Return the sums of all samples, block after block."""
         if self._kept is None and self._is_kept:
             self._kept = list(self._blocks())
-        return joined(
-            map(run, self._blocks() if self._kept is None else self._kept), self._samples
-        )
+        return self._blocks() if self._kept is None else self._kept
 
     def _blocks(self) -> Iterator[Values]:
         for start in range(0, self._samples, self._block):

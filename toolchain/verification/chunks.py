@@ -10,7 +10,7 @@ from toolchain.data import Samples
 from toolchain.ir.graph import Graph
 from toolchain.ir.snn import LmHt, Spiking
 
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 48 * 2**20
 _KEPT_BYTES, _PASSING_BYTES = 8, 48
 """Of each value that is compared later, and of each in the layer that is run."""
 

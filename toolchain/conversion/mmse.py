@@ -69,7 +69,7 @@ def _sums_above_edges(values: npt.NDArray[np.float32], width: float, cells: int)
     """
     numbers, sums = np.zeros(cells + 1), np.zeros(cells + 1)
     for start in range(0, len(values), _BLOCK_VALUES):
-        x = values[start : start + _BLOCK_VALUES] / width
+        x = values[start : start + _BLOCK_VALUES].astype(np.float64) / width
         cell = np.minimum(x.astype(np.intp), cells)
         numbers += np.bincount(cell, minlength=cells + 1)
         sums += np.bincount(cell, x, minlength=cells + 1)

@@ -129,3 +129,11 @@ def test_a_channel_that_overflows_has_no_threshold():
     found = activation(np.full((1, 2), np.inf, np.float32))
 
     assert mmse(found, 4).tolist() == [0]
+
+
+def test_activations_next_to_nothing_have_thresholds():
+    tiny = np.float32(2.0**-149) * np.arange(1, 7, dtype=np.float32)
+
+    (threshold,) = mmse(activation(tiny[None]), 3)
+
+    assert 0 < threshold <= tiny.max() / 3

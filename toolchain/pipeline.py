@@ -22,6 +22,7 @@ from toolchain.data import load_samples
 from toolchain.engine import Program
 from toolchain.errors import EmitError
 from toolchain.execution import CIRCUIT_FILE, GRAPH_FILE
+from toolchain.frontend.source_model import SourceModel
 from toolchain.heap import trim_heap
 from toolchain.ir.archive import save_archive
 from toolchain.ir.clipping import warn_of_clipping
@@ -110,6 +111,7 @@ class _Compilation:
             before = staging.prepared(model)
             analogue = climb_analogue(before, test, staging.progress)
             converted, context = staging.converted(before, calibration)
+            source = model.source
             del model, before  # as large as all that is made of them, and read again in the end
             stages = staging.lowered(converted, context, aside)
             if options.test is not None:
@@ -123,7 +125,8 @@ class _Compilation:
             trim_heap()
             write_json(aside / OPTIONS_FILE, dataclasses.asdict(options))
             staging.progress("report", 0, 1)
-            report = self._report(program, lowering, found, aside, test.x)
+            before = self._read_again(source)
+            report = self._report(before, program, lowering, found, aside, test.x)
             write_json(aside / REPORT, as_json(report))
         return report
 
@@ -155,12 +158,23 @@ class _Compilation:
             return None
         return dataclasses.asdict(uniform_residue(prepared, x[:_RESIDUE_SAMPLES_MAX]))
 
+    def _read_again(self, source: SourceModel) -> AnalogueStages:
+        """Return the stages before conversion, from the same file as the first time."""
+        source.require_unchanged()
+        again = Staging(self.options)
+        return again.prepared(again.import_model())
+
     def _report(
-        self, program: Program, lowering: str, found: Climb, folder: Path, x: Array
+        self,
+        before: AnalogueStages,
+        program: Program,
+        lowering: str,
+        found: Climb,
+        folder: Path,
+        x: Array,
     ) -> Report:
         graph, circuit, target = program.graph, program.circuit, self.staging.target
-        again = Staging(self.options)
-        before = again.prepared(again.import_model())
+        prepared = before.prepared
         return Report(
             model={
                 "name": model_name(self.options.model),
@@ -168,7 +182,7 @@ class _Compilation:
             },
             target=target.name,
             lowering=lowering,
-            method=origin_of(before.prepared) or self.options.method,
+            method=origin_of(prepared) or self.options.method,
             levels=max((node.levels for node in graph.of_type(Spiking)), default=0),
             windows=max((node.windows for node in graph.of_type(Spiking)), default=1),
             schedule=schedule_of(circuit),
@@ -183,12 +197,12 @@ class _Compilation:
             energy=model_energy(
                 found.synaptic_operations_per_sample,
                 found.graded_operations_per_sample,
-                count_multiply_accumulates(before.prepared),
+                count_multiply_accumulates(prepared),
             ),
             saturations=found.saturations,
-            reparameterization=self._residue(before.prepared, x),
+            reparameterization=self._residue(prepared, x),
             ladder=found.rungs,
-            layers=report_layers(before.prepared, program, x),
+            layers=report_layers(prepared, program, x),
             lowerings=compare_lowerings(graph, lowering, target, x, self.options.schedule),
             warnings=tuple(self.staging.warnings),
             assumptions=tuple(

@@ -45,19 +45,20 @@ def test_whatever_stops_a_compile_leaves_nothing(workplace, capsys, monkeypatch,
     assert workplace.contents() == before
 
 
+@pytest.mark.parametrize("when", ["climb_analogue", "climb"])
 @pytest.mark.parametrize("is_gone", [True, False])
 def test_a_model_that_changes_while_it_is_compiled_is_named(
-    workplace, capsys, monkeypatch, is_gone
+    workplace, capsys, monkeypatch, when, is_gone
 ):
     def change(*arguments, **options):
         if is_gone:
             (workplace.path / "net.onnx").unlink()
         else:
             workplace.save_model(b2=np.zeros(3, np.float32))
-        return climb_analogue(*arguments, **options)
+        return then(*arguments, **options)
 
-    climb_analogue = pipeline.climb_analogue
-    monkeypatch.setattr(pipeline, "climb_analogue", change)
+    then = getattr(pipeline, when)
+    monkeypatch.setattr(pipeline, when, change)
 
     code = main(["net.onnx", "--output", "build"])
 

@@ -45,12 +45,20 @@ class SourceModel:
         """
         if not self.runs_as_it_is:
             return self.content()
+        self.require_unchanged()
+        return self.path
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that is no longer what was imported.
+
+        Raises:
+            ImportModelError: It cannot be read any more, or has changed.
+        """
         try:
             found = digest_of(self.path, *self.external)
         except OSError as error:
             raise self._changed((error.strerror or "unknown error").lower()) from None
         self._require_same(found)
-        return self.path
 
     def content(self) -> bytes:
         """Return the serialized model, its external data inside and every node named.

@@ -35,7 +35,7 @@ def _run(program: Program, inputs: Ints, *, trace: bool) -> Execution:
     except EmitError:  # sums that ONNX has no exact layer for
         return _plain(graph, inputs)
     names = [node.name for node in graph.of_type(Spiking)]
-    if trace and not network.is_in_openvino:
+    if trace and not network.is_for_openvino(len(inputs)):
         sums, counts = network.sums_and_counts(inputs, names)
         return Execution(readout=sums, counts=counts)
     return Execution(

@@ -83,10 +83,9 @@ class CountingNetwork:
         (sums,) = self._sums.run(x)
         return sums.astype(np.int64)
 
-    @property
-    def is_in_openvino(self) -> bool:
-        """Whether `sums` leaves whole batches to OpenVINO."""
-        return self._sums.openvino is not None
+    def is_for_openvino(self, samples: int) -> bool:
+        """Tell whether `sums` leaves whole batches of so many samples to OpenVINO."""
+        return samples >= self._sums.batch and self._sums.openvino is not None
 
     def counts(self, x: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """Return the spike counts ``(samples, *shape)`` of all populations."""

@@ -38,6 +38,17 @@ def test_pieces_are_put_together_in_order(branches, monkeypatch, samples, shared
         np.testing.assert_array_equal(found, wanted[name])
 
 
+def test_openvino_is_not_started_for_a_few_samples(branches, monkeypatch):
+    graph = branches(Random(SEED))
+    encoded = extreme_inputs(graph, Random(SEED), 3)
+    network = CountingNetwork(lay_out(graph), threads=2)
+    monkeypatch.setattr(counting, "is_installed", pytest.fail)
+
+    network.sums(encoded)
+
+    assert not network.is_for_openvino(len(encoded))
+
+
 @pytest.fixture
 def without_collector():
     """Leave freeing to counts of references."""

@@ -24,14 +24,17 @@ class Measuring:
     ) -> None:
         """Take what `measuring_of` has found."""
         self._network, self._found, self._counted = network, found, counted
+        ones = np.ones(len(found.payload))
+        self._behind_inputs = np.stack([ones, found.payload.astype(np.float64)], axis=1)
 
     def __call__(self, inputs: npt.NDArray[np.int64]) -> Execution:
         """Run encoded samples ``(samples, *input shape)``."""
         network, found = self._network, self._found
         sums, activity = network.activity(inputs, self._counted)
-        payloads = (inputs != 0).reshape(len(inputs), -1)
-        spikes = payloads.sum(axis=1) + found.constant_spikes
-        graded = np.where(payloads, found.payload, 0).sum(axis=1)
+        is_sent = (inputs != 0).reshape(len(inputs), -1).astype(np.float64)
+        # of whole numbers, and so exact up to 2**53
+        payloads, graded = (is_sent @ self._behind_inputs).astype(np.int64).T
+        spikes = payloads + found.constant_spikes
         operations = graded + found.constant_operations
         sent = {
             name: Sent(found.repeats[name] * counted, caused)

@@ -242,6 +242,7 @@ class GraphBuilder:
         outputs = []
         for (_, tensor, dtype), chain, view in zip(returned, chains, views, strict=True):
             source, rectifiers = self._without_rectifiers(view.node, read)
+            read[source] += source != view.node
             tail = (*rectifiers, *chain)
             output = Output(
                 name=self.unused(tensor),

@@ -158,3 +158,17 @@ def test_the_last_of_equal_maxima_is_refused():
         tail_of("[end] y = ArgMax <axis = 1, select_last_index = 1> (x)", out=(1,))
 
     assert error.value.node == "end"
+
+
+@pytest.mark.parametrize("order", ["y, float[N, 5] r", "r, float[N, 5] y"])
+@pytest.mark.parametrize(
+    "more", ["y = Relu (r)", "t = Relu (r) y = Relu (t)", "y = Sigmoid (r)"]
+)
+def test_a_rectifier_that_is_returned_is_kept_for_what_comes_behind_it(order, more):
+    weight = small_integers(4, 5)
+
+    nodes = f"m = MatMul (x, w) r = Relu (m) {more}"
+    model = import_text(f"net (float[N, 4] x) => (float[N, 5] {order}) {{ {nodes} }}", w=weight)
+
+    check_against_onnxruntime(model, small_integers(6, 4))
+    assert all(output.inputs == ("Relu:r",) for output in model.graph.outputs)

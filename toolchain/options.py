@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.conversion import METHODS
-from toolchain.errors import UnknownNameError
+from toolchain.errors import ConversionError, UnknownNameError
 from toolchain.ir.graph import Phase
 from toolchain.limits import DEFAULT, Limits
 from toolchain.mapping import MAPPINGS
@@ -76,12 +76,18 @@ class Options:
             model_bytes=self.max_bytes, nodes=self.max_nodes, elements=self.max_elements
         )
 
-    def require_known_names(self) -> None:
-        """Refuse names that nothing has.
+    def require_sensible(self) -> None:
+        """Refuse names that nothing has, and numbers that mean nothing.
 
         Raises:
-            UnknownNameError: There is one; it says those there are.
+            ConversionError: There are no levels, or as many pieces as no activation has.
+            UnknownNameError: There is no such name; it says those there are.
         """
+        if self.levels is not None and self.levels < 1:
+            raise ConversionError(
+                f"{self.levels} levels were asked for; a neuron sends at least 1 spike",
+                hint="use --levels with a number above 0",
+            )
         for name in self.formats or TARGETS[self.target].formats:
             FORMATS[name]
         if self.lowering != AUTO:

@@ -58,6 +58,7 @@ class Staging:
         warnings: What users should know of what has been done so far.
 
     Raises:
+        ConversionError: The options have a number that means nothing.
         UnknownNameError: The options have a name that nothing has.
     """
 
@@ -67,7 +68,7 @@ class Staging:
         progress: Progress = lambda *_: None,
         dump: Dump = lambda _: None,
     ) -> None:
-        options.require_known_names()
+        options.require_sensible()
         self.target: Target = TARGETS[options.target]
         self.warnings: list[str] = []
         self._options, self._told, self._dump = options, progress, dump

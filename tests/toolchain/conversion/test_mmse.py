@@ -137,3 +137,21 @@ def test_activations_next_to_nothing_have_thresholds():
     (threshold,) = mmse(activation(tiny[None]), 3)
 
     assert 0 < threshold <= tiny.max() / 3
+
+
+@given(values, st.integers(224, 300))
+def test_with_levels_enough_no_threshold_is_better_than_that_of_the_maximum(values, levels):
+    statistics = activation(values)
+
+    found = mmse(statistics, levels)
+
+    np.testing.assert_array_equal(found, maximum(statistics, levels))
+    error = error_of(values, found, levels)
+    for share in np.linspace(0.1, 0.99, 90):
+        assert np.all(error <= error_of(values, share * found, levels) * (1 + 1e-6) + 1e-30)
+
+
+def test_a_million_levels_take_no_memory_of_their_own():
+    statistics = activation(np.ones((2, 5), np.float32))
+
+    assert mmse(statistics, 10**6).tolist() == [1e-6, 1e-6]

@@ -14,14 +14,12 @@ from toolchain.ir.counts import count
 from toolchain.ir.graph import Graph
 from toolchain.ir.node import Node
 from toolchain.ir.snn import Spiking
-from toolchain.running_counts import RunningCounts
+from toolchain.running_counts import RunningCounts, sample_blocks
 
 Layer: TypeAlias = Dense | Conv
 Values: TypeAlias = npt.NDArray[Any]
 Sums: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Largest negative (as a magnitude) and largest positive sum of each channel, ``(C,)`` each."""
-
-_BLOCK_VALUES = 1 << 20
 
 
 def input_range(graph: Graph, layer: Layer) -> tuple[int, int]:
@@ -78,9 +76,8 @@ def _largest_sums(layer: Layer, counts: Values) -> Sums:
     signs = (1,) if counts.min(initial=0) >= 0 else (1, -1)
     halves = {sign: _half(layer, sign) for sign in (1, -1)}
     peaks = {(s, i): np.zeros(len(layer.weight)) for s in halves for i in (1, -1)}
-    block = max(1, _BLOCK_VALUES * len(counts) // max(counts.size, 1))
-    for start in range(0, len(counts), block):
-        part = counts[start : start + block].astype(np.float32)
+    for block in sample_blocks(counts):
+        part = block.astype(np.float32)
         for sign in signs:
             read = np.maximum(sign * part, 0)
             for weights, half in halves.items():

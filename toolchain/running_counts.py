@@ -144,9 +144,14 @@ class BlockSums:
 
 def in_blocks(run: Callable[[Values], Values], x: Values) -> Values:
     """Return what a function gives for samples, of which it is given some at a time."""
+    return joined(map(run, sample_blocks(x)), len(x))
+
+
+def sample_blocks(x: Values) -> Iterator[Values]:
+    """Yield samples some at a time, of about as many values together."""
     block = max(1, _BLOCK_VALUES * len(x) // max(x.size, 1))
-    parts = (x[start : start + block] for start in range(0, len(x), block))
-    return joined(map(run, parts), len(x))
+    for start in range(0, len(x), block):
+        yield x[start : start + block]
 
 
 def joined(blocks: Iterator[Values], samples: int) -> Values:

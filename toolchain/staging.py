@@ -125,7 +125,7 @@ class Staging:
             given = {name: getattr(self._options, name) for name in ("levels", "method")}
             self.warnings.extend(without_effect(given, vars(Options)))
         elif self._options.levels is None:
-            context = self._with_levels(analogue.model, prepared, context)
+            context = self._with_levels(analogue, context, samples.x)
         context = self._with_lowering(prepared, context)
         converted = self._phase(prepared, Phase.CONVERT, context)
         return converted, dataclasses.replace(context, calibration=calibration.without_values())
@@ -160,11 +160,8 @@ class Staging:
         chosen = choose_lowering(prepared, context.levels, self.target)
         return dataclasses.replace(context, lowering=chosen)
 
-    def _with_levels(self, model: ImportedModel, prepared: Graph, context: Context) -> Context:
-        if context.calibration is None:
-            return context
-        x = context.calibration.x
-        source = source_runner(model)(x)
+    def _with_levels(self, analogue: AnalogueStages, context: Context, x: Array) -> Context:
+        source, prepared = source_runner(analogue.model)(x), analogue.prepared
 
         def agreement_of(levels: int) -> float:
             candidate = dataclasses.replace(context, levels=levels)

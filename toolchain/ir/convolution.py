@@ -75,17 +75,24 @@ def largest_in_windows(
     kernel: Pair,
     stride: Pair = (1, 1),
     padding: Padding = ((0, 0), (0, 0)),
-    fill: float = -np.inf,
+    fill: float | None = None,
 ) -> npt.NDArray[Any]:
     """Return the largest of each patch of `windows`, ``(batch, C, out_height, out_width)``.
 
     Of truth values that is whether any is true. The largest of each column is found first,
-    then of these, so large kernels cost little more than small ones.
+    then of these, so large kernels cost little more than small ones. Padding is what nothing is
+    smaller than, or ``fill``.
     """
-    x = _padded(x, padding, fill)
+    x = _padded(x, padding, _lowest(x.dtype) if fill is None else fill)
     for axis in (0, 1):
         x = _largest_along(x, axis + 2, kernel[axis], stride[axis])
     return x
+
+
+def _lowest(kind: np.dtype[Any]) -> float:
+    if kind.kind == "b":
+        return False
+    return -np.inf if kind.kind == "f" else int(np.iinfo(kind).min)
 
 
 def _largest_along(

@@ -71,8 +71,7 @@ def count(node: Node, *inputs: Values, kind: Kind = np.float64) -> Values:
         return fired(node, *inputs)
     if isinstance(node, MaxPool):
         (x,) = inputs
-        lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-        return largest_in_windows(x, node.kernel, node.stride, node.padding, lowest)
+        return largest_in_windows(x, node.kernel, node.stride, node.padding)
     if isinstance(node, (Dense, Conv)):
         (x,) = inputs
         return _products(node, x, kind)

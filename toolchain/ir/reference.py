@@ -361,7 +361,7 @@ def _(node: OrPool, x: Value) -> Value:
     if not isinstance(x, Train):
         raise TypeError(f"{node.name} pools single spikes")
     geometry = node.kernel, node.stride, node.padding
-    pooled = [largest_in_windows(spikes, *geometry, fill=False) for spikes in x.spikes]
+    pooled = [largest_in_windows(spikes, *geometry) for spikes in x.spikes]
     return Train(np.stack(pooled))
 
 

@@ -48,7 +48,8 @@ Counts: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 _KEPT_TOLERANCE = 1e-6
-"""Likewise of integers found again: the model has their products with a step in float32."""
+"""Largest error where integers are found again, relative to the largest output: the model has
+their products with a step in float32."""
 
 _PROMISES = {
     SOURCE: "reference",
@@ -62,9 +63,10 @@ _TIES_APART, _WITHIN_A_LEVEL = "exact, ties apart", "within a level"
 _BUDGET_S = 4.0
 """Time for step mode, which takes longest: as many samples as that allows."""
 
-_NONE: Mapping[str, str] = {}
 _STEPPED_FIRST = 4
 """Samples that tell how long it takes."""
+
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
